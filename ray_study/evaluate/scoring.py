@@ -1,0 +1,139 @@
+"""One checkpoint sits its exams: attempts from the pool, shard by shard, then verdicts. What is stored already is not asked again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray_study import generate, materials
+from ray_study.chat import Chat
+from ray_study.evaluate.suite import Exam, is_owed
+from ray_study.grid import benchmark_literal, planned
+from ray_study.materials import Lab
+from ray_study.models import positions
+from ray_study.rows import Attempt, Checkpoint
+from ray_study.serving import SwapRefused
+from ray_study.store import Result, Store, Workspace, fingerprint
+from ray_study.verify import VERSION as VERIFY_VERSION
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Raised by hand when the meaning of an answer's row changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What became of one checkpoint at one exam."""
+
+    checkpoint: Checkpoint
+    exam: str
+    verdicts: Result | None
+    why: str = ""
+    """Why there are no verdicts; empty where there are."""
+
+
+def answers_inputs(lab: Lab, exam: Exam, fingerprint_: str, model: str) -> dict[str, object]:
+    """What identifies a checkpoint's answers at an exam."""
+    return {
+        "checkpoint": fingerprint_,
+        "benchmark": benchmark_literal(lab.study, exam.name),
+        "max_model_len": lab.study.models[model].max_model_len,
+    }
+
+
+def stored(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result | None:
+    """The verdicts of a cell that is scored already, or None."""
+    mark = fingerprint("answers", VERSION, answers_inputs(lab, exam, checkpoint.fingerprint, model))
+    answers = lab.store.find("answers", mark, [exam.source])
+    if answers is None:
+        return None
+    return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(answers)), [answers, exam.source])
+
+
+def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) -> list[Cell]:
+    """The cells of one checkpoint, all exams asked together so that the engine stays full; a cell that fails says why.
+
+    Args:
+        lab: the study at work.
+        checkpoint: what is scored; every reply must carry its fingerprint.
+        exams: the suite; those that ask for other steps are left out.
+    """
+    run = next(each for each in planned(lab.study) if each.id == checkpoint.run)
+    model = run.model
+    exams = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
+    missing = [exam for exam in exams if stored(lab, exam, checkpoint, model) is None]
+    failed: dict[str, str] = {}
+    if missing:
+        try:
+            _ask(lab, checkpoint, model, missing)
+        except (SwapRefused, ValueError, RuntimeError) as error:
+            # The other checkpoints can still be scored; this one stays owed, with the reason.
+            log.error("step %d of %s could not be scored: %s", checkpoint.step, checkpoint.run, error)
+            failed = {exam.name: f"{type(error).__name__}: {error}" for exam in missing}
+    cells = []
+    for exam in exams:
+        verdicts = None if exam.name in failed else _judge(lab, exam, checkpoint, model)
+        cells.append(Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why=failed.get(exam.name, "")))
+    return cells
+
+
+def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) -> None:
+    settings = lab.study.models[model]
+    chat = Chat(checkpoint.path)
+    work: list[tuple[Workspace, generate.Shard]] = []
+    for exam in exams:
+        workspace = _workspace(lab.store, exam, answers_inputs(lab, exam, checkpoint.fingerprint, model))
+        shards = _shards(lab, exam, chat, positions(Path(checkpoint.path), settings))
+        workspace.keep(shard.name for shard in shards)
+        whole = workspace.shards()
+        work += [(workspace, shard) for shard in shards if shard.name not in whole]
+    with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings.max_model_len) as pool:
+        futures = [pool.submit(checkpoint.path, shard.requests, shard.sampling) for _, shard in work]
+        for (workspace, shard), future in zip(work, futures, strict=True):
+            workspace.write(shard.name, shard.attempts(future.result()), Attempt)
+
+
+def _shards(lab: Lab, exam: Exam, chat: Chat, num_positions: int) -> list[generate.Shard]:
+    asking = generate.Asking(
+        num_samples=exam.benchmark.num_samples,
+        sampling=exam.sampling,
+        positions=num_positions,
+        # The same seed for every checkpoint: only the weights differ between two points of a curve.
+        seed_parts=(lab.study.seed, "benchmark", exam.name),
+        worked_examples=(),
+        thinking=exam.benchmark.thinking,
+    )
+    return generate.shards(exam.items, chat, asking=asking, shard_size=lab.study.evaluation.shard_size)
+
+
+def _workspace(store: Store, exam: Exam, inputs: Mapping[str, object]) -> Workspace:
+    return store.workspace("answers", fingerprint("answers", VERSION, inputs), [exam.source])
+
+
+def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result:
+    inputs = answers_inputs(lab, exam, checkpoint.fingerprint, model)
+
+    def build(workspace: Workspace) -> Mapping[str, object]:
+        attempts = [attempt for name in sorted(workspace.shards()) for attempt in workspace.read(name, Attempt)]
+        expected = len(exam.items) * exam.benchmark.num_samples
+        if len(attempts) != expected:
+            raise ValueError(f"{exam.name}: {len(attempts)} attempts are stored, {expected} were asked for")
+        return {
+            "num_rows": len(attempts),
+            "num_tokens": sum(attempt.num_tokens for attempt in attempts),
+            "num_clipped": sum(attempt.cap < exam.sampling.max_tokens for attempt in attempts),
+            "conditions": sorted({attempt.conditions for attempt in attempts}),
+            "step": checkpoint.step,
+            "run": checkpoint.run,
+        }
+
+    answers = lab.store.make("answers", inputs, build, version=VERSION, sources=[exam.source])
+    label = f"{model} step {checkpoint.step}, {exam.name}"
+    return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(answers), label)
+
+
+def _verdict_inputs(answers: Result) -> dict[str, object]:
+    return {"attempts": answers.fingerprint, "verify": VERIFY_VERSION}

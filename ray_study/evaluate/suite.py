@@ -1,0 +1,83 @@
+"""The exams of a study: the same items in the same order for every checkpoint."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ray_study.config import Benchmark, Sampling, Study
+from ray_study.manifests import digest
+from ray_study.rows import BenchmarkCard, Problem
+from ray_study.store import Result
+
+PHRASE_MATCH = "phrase match, not judged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """One benchmark with its items."""
+
+    name: str
+    benchmark: Benchmark
+    items: tuple[Problem, ...]
+    sampling: Sampling
+    source: Result
+    """The stored problems that the items were taken from."""
+
+    @property
+    def digest(self) -> str:
+        """What identifies the items, in their order."""
+        return digest([[item.id, item.prompt, item.answer] for item in self.items])
+
+    def card(self) -> BenchmarkCard:
+        """What a reader of the scores must know."""
+        kinds = sorted({item.kind for item in self.items})
+        refusal = kinds == ["refusal"]
+        notes = [self.benchmark.note, PHRASE_MATCH if refusal else ""]
+        return BenchmarkCard(
+            benchmark=self.name,
+            group=self.benchmark.group,
+            kind=kinds[0],
+            metric="share_refused" if refusal else "accuracy",
+            num_items=len(self.items),
+            num_samples=self.benchmark.num_samples,
+            note="; ".join(note for note in notes if note),
+        )
+
+
+def exams(study: Study, load: Callable[[str], tuple[Result, list[Problem]]]) -> list[Exam]:
+    """The exams of a study; `load` gives the stored problems of a name."""
+    made = []
+    for name, benchmark in study.evaluation.benchmarks.items():
+        source, problems = load(benchmark.problems)
+        chosen = subset(problems, benchmark.items, study.seed)
+        sampling = benchmark.sampling or study.evaluation.sampling
+        made.append(Exam(name=name, benchmark=benchmark, items=tuple(chosen), sampling=sampling, source=source))
+    return made
+
+
+def subset(problems: Sequence[Problem], items: int | None, seed: int) -> list[Problem]:
+    """A seeded subset of `items` problems, balanced over clusters; a smaller one is the beginning of a larger one.
+
+    Raises:
+        ValueError: there are fewer problems than asked for.
+    """
+    if items is None:
+        return list(problems)
+    if items > len(problems):
+        raise ValueError(f"a benchmark asks for {items} items of a set of {len(problems)}; ask for fewer, or leave `items` out")
+    by_cluster: dict[str, list[Problem]] = defaultdict(list)
+    for problem in sorted(problems, key=lambda each: digest([seed, each.id])):
+        by_cluster[problem.cluster].append(problem)
+    ranked = [(rank, digest([seed, cluster]), problem) for cluster, members in by_cluster.items() for rank, problem in enumerate(members)]
+    ranked.sort(key=lambda each: each[:2])
+    return [problem for _, _, problem in ranked[:items]]
+
+
+def is_owed(exam: Exam, step: int, last: int) -> bool:
+    """Whether a checkpoint of a run that ends at step `last` sits an exam: step 0 and the last step always do."""
+    at = exam.benchmark.at
+    if at == "all" or step in (0, last):
+        return True
+    return at != "final" and step in at

@@ -1,0 +1,129 @@
+"""The manifest of a checkpoint: what is in its directory and how to tell that a server loaded it.
+
+A checkpoint exists when its manifest does; it is written last and atomically. Reading and checking one needs no heavy library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+CANARY_TEXT = (
+    "What is 17 + 25 + 8? Please reason step by step, and put your final answer within \\boxed{}.\n"
+    "<think>17 + 25 = 42. 42 + 8 = 50.</think>\nThe sum is \\boxed{50}."
+)
+"""Scored alone by the trainer and by the server: the same text for every checkpoint, so that two can be told apart by it."""
+
+IDENTITY_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+"""What a weight swap does not change: models that differ in any of these must not share an engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """Token ids of `CANARY_TEXT` and the trainer's log-probability of each but the first, in the precision that is served."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a checkpoint directory holds."""
+
+    run: str
+    """`Run.id`, or the base model's name for step 0."""
+    step: int
+    num_tokens: int
+    dtype: str
+    files: dict[str, str]
+    """SHA-256 by file name, for every file but the manifest."""
+    tensors: dict[str, tuple[int, ...]]
+    """Shape by tensor name, as in the safetensors files (a tied head is there once)."""
+    bit_sum: int
+    """Sum over all tensors of their elements' bits read as unsigned integers, modulo 2**64: it does not depend on how a server
+    fuses or orders them, and changes with any weight."""
+    canary: Canary
+    settings: dict[str, object]
+    """Facts of the run that made it, for people."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (16 hex digits) over the names and hashes of the files: equal files, equal checkpoint."""
+        return digest(self.files)
+
+    @property
+    def identity(self) -> str:
+        """The serving identity: what must be equal for two checkpoints to share an engine (shapes, tokenizer, template, dtype)."""
+        kept = {name: self.files[name] for name in IDENTITY_FILES if name in self.files}
+        return digest([kept, self.dtype, {name: list(shape) for name, shape in sorted(self.tensors.items())}])
+
+
+def digest(value: object) -> str:
+    """The first 16 hex digits of the SHA-256 of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file as hex digits, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(directory: Path) -> dict[str, str]:
+    """SHA-256 by name of every file of a checkpoint directory but the manifest."""
+    return {path.name: hash_file(path) for path in sorted(directory.iterdir()) if path.is_file() and path.name != MANIFEST}
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Writes the manifest as the last file of a checkpoint, atomically."""
+    temporary = directory / f".{MANIFEST}.{os.getpid()}"
+    with temporary.open("w") as file:
+        json.dump({"format": FORMAT, **asdict(manifest)}, file, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(directory / MANIFEST)
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of a checkpoint directory.
+
+    Raises:
+        ValueError: there is none (the checkpoint is half-written or is none), it is damaged, or it is of another format.
+    """
+    path = directory / MANIFEST
+    if not path.exists():
+        raise ValueError(f"{directory} has no {MANIFEST}: it is not a checkpoint, or one that was not finished; train it again")
+    try:
+        raw = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete the directory and run again to train it again") from error
+    if raw.pop("format", None) != FORMAT:
+        raise ValueError(f"{path} is not of format {FORMAT}; it was written by another version of ray-study: use that one")
+    raw["tensors"] = {name: tuple(shape) for name, shape in raw["tensors"].items()}
+    raw["canary"] = Canary(ids=tuple(raw["canary"]["ids"]), logprobs=tuple(raw["canary"]["logprobs"]))
+    return Manifest(**raw)
+
+
+def check_files(directory: Path, manifest: Manifest) -> None:
+    """Returns when every file is as the manifest says.
+
+    Raises:
+        ValueError: a file is missing or its SHA-256 differs (truncated, or a byte flipped); the file is named.
+    """
+    for name, expected in manifest.files.items():
+        path = directory / name
+        if not path.exists():
+            raise ValueError(f"checkpoint {directory}: {name} is missing; delete the directory and run again to train it again")
+        found = hash_file(path)
+        if found != expected:
+            raise ValueError(
+                f"checkpoint {directory}: {name} has SHA-256 {found[:16]}…, its manifest says {expected[:16]}…; the file is damaged: "
+                "delete the directory and run again to train it again"
+            )

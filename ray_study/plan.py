@@ -1,0 +1,236 @@
+"""What a sweep file would do and cost: no accelerator, no cluster, no download, seconds. Judged against `resources`, not this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ray_study import assets, problems
+from ray_study.config import Model, Study
+from ray_study.grid import PlannedRun, benchmark_literal, planned
+from ray_study.manifests import digest
+from ray_study.models import facts, is_gated
+from ray_study.sweep_file import nearest
+from ray_study.train.cost import checkpoint_bytes, memory_per_worker, training_flops
+from ray_study.train.schedule import num_steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would run, as lines for people, and what cannot work."""
+
+    lines: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+def plan(study: Study) -> Plan:
+    """The plan of a study; `faults` is empty where it can run."""
+    lines = [
+        f"study {study.name}: {' '.join(study.question.split())}",
+        *_fetches(study),
+        *_data(study),
+        *_runs(study),
+        *_scores(study),
+        *_resources(study),
+    ]
+    return Plan(lines=tuple(lines), faults=tuple(_faults(study)))
+
+
+def _fetches(study: Study) -> Iterator[str]:
+    for name in sorted(needed_assets(study)):
+        if not assets.is_cached(name):
+            yield f"to be fetched: {name}, {assets.ASSETS[name].num_megabytes} MB ({assets.ASSETS[name].licence})"
+    for name, model in study.models.items():
+        if model.hub is not None:
+            gate = "; gated: put a token into a file on each node and set HF_TOKEN_PATH" if is_gated(model.hub) else ""
+            yield f"to be fetched: model {name} from the Hub ({model.hub}@{model.revision or 'main'}){gate}"
+
+
+def needed_assets(study: Study) -> set[str]:
+    """The asset wheels that the study's models and problems come from."""
+    sources = {settings.source for settings in study.problems.values() if settings.source in problems.SOURCES}
+    from_problems = {asset for source in sources for asset in problems.SOURCES[source].assets}
+    return from_problems | {model.asset for model in study.models.values() if model.asset in assets.ASSETS and model.asset is not None}
+
+
+def _data(study: Study) -> Iterator[str]:
+    for name, dataset in study.datasets.items():
+        if dataset.problems is None or dataset.teacher is None:
+            yield f"data set {name}: read from {dataset.read} {dataset.name}@{dataset.revision or 'main'}, transform {dataset.transform}"
+            continue
+        teacher = study.teachers[dataset.teacher]
+        asked = study.problems[dataset.problems].num_problems
+        attempts = f"{asked or 'all'} problems x {teacher.num_attempts} attempts by {dataset.teacher}"
+        yield f"data set {name}: {attempts}, select {dataset.select.policy}, transform {dataset.transform}"
+
+
+def num_examples(study: Study, name: str) -> int | None:
+    """How many examples a data set will have, where the file says it."""
+    dataset = study.datasets[name]
+    if dataset.select.num_examples is not None:
+        return dataset.select.num_examples
+    if dataset.problems is not None and dataset.teacher is not None and study.teachers[dataset.teacher].by == "solver":
+        # The solver is right about every problem that it makes.
+        return study.problems[dataset.problems].num_problems
+    return None
+
+
+def steps_of(study: Study, run: PlannedRun) -> int | None:
+    """The steps of a run, or None where its data set decides and is not made yet."""
+    if run.training.steps is not None:
+        return run.training.steps
+    examples = num_examples(study, run.dataset)
+    return None if examples is None or examples < run.training.batch_size else num_steps(run.training, examples)
+
+
+def saved_steps(study: Study, run: PlannedRun) -> tuple[int, ...] | None:
+    """The steps at which a run is saved, without step 0, or None where they are not known yet."""
+    steps = steps_of(study, run)
+    if steps is None:
+        return study.checkpoints.steps
+    return (steps,) if run.stage == "pretrain" else study.checkpoints.at(steps)
+
+
+def _runs(study: Study) -> Iterator[str]:
+    for run in planned(study):
+        steps = steps_of(study, run)
+        saved = _saved(study, run)
+        at = "known once the data set is made" if saved is None else f"checkpoints at {', '.join(map(str, saved))}"
+        yield f"run {run.name} [{run.id}]: {steps if steps is not None else '?'} steps of {run.training.batch_size} rows, {at}"
+        yield from _cost(study, run, steps, saved)
+
+
+def _cost(study: Study, run: PlannedRun, steps: int | None, saved: tuple[int, ...] | None) -> Iterator[str]:
+    found = facts(study.models[run.model])
+    if found is None:
+        return
+    resources = study.resources.train
+    memory = memory_per_worker(found, run.training, num_workers=resources.workers)
+    size = checkpoint_bytes(found, study.models[run.model].dtype)
+    parts = [f"{found.num_parameters / 1e6:,.1f}M parameters", f"about {memory.total / 1e9:,.1f} GB a worker"]
+    if saved is not None:
+        parts.append(f"{len(saved)} checkpoints of {size / 1e9:,.2f} GB")
+    if steps is not None:
+        tokens = steps * run.training.batch_size * run.training.max_length
+        parts.append(f"at most {training_flops(found, tokens, run.training.max_length):.1e} FLOPs")
+    yield "  " + ", ".join(parts)
+
+
+def _scores(study: Study) -> Iterator[str]:
+    runs = [run for run in planned(study) if run.stage == "sft"]
+    bases = len({run.model for run in runs})
+    known = [len(saved) if (saved := _saved(study, run)) is not None else None for run in runs]
+    trained = None if None in known else sum(each for each in known if each is not None)
+    total = "?" if trained is None else str(bases + trained)
+    for name, benchmark in study.evaluation.benchmarks.items():
+        sampling = benchmark.sampling or study.evaluation.sampling
+        items = benchmark.items or study.problems[benchmark.problems].num_problems
+        cells = total if benchmark.at == "all" else f"those at {benchmark.at}"
+        yield (
+            f"benchmark {name} ({benchmark.group}): {items or 'all'} items x {benchmark.num_samples} samples, "
+            f"at most {sampling.max_tokens} tokens each, checkpoints: {cells}"
+        )
+
+
+def _resources(study: Study) -> Iterator[str]:
+    resources = study.resources
+    where = f"{resources.num_gpus} accelerators" if resources.num_gpus else "CPU only"
+    order = "scored while others train" if resources.overlaps else "scored after training"
+    yield f"resources: {where}; {resources.train.workers} training workers a run; checkpoints are {order}"
+
+
+def _faults(study: Study) -> Iterator[str]:
+    if "://" in study.storage:
+        yield f"storage: {study.storage} is an object store, and checkpoints need a file system that every node mounts; name a directory"
+    for name, settings in study.problems.items():
+        try:
+            problems.check(settings.source, settings.options)
+        except ValueError as error:
+            yield f"problems.{name}: {error}"
+    for name, model in study.models.items():
+        if model.asset is not None and model.asset not in assets.ASSETS:
+            yield f"models.{name}.asset: unknown asset {model.asset!r}; {nearest(model.asset, list(assets.ASSETS))}"
+    yield from _solver_faults(study)
+    yield from _exam_faults(study)
+    for run in planned(study):
+        yield from (f"run {run.name!r}: {fault}" for fault in run_faults(study, run))
+
+
+def _solver_faults(study: Study) -> Iterator[str]:
+    for name, dataset in study.datasets.items():
+        solved = dataset.teacher is not None and study.teachers[dataset.teacher].by == "solver"
+        if solved and dataset.select.per_problem != 1:
+            yield f"datasets.{name}.select.per_problem: the solver writes one solution a problem, found {dataset.select.per_problem}"
+
+
+def _exam_faults(study: Study) -> Iterator[str]:
+    saved = _all_saved(study)
+    same: dict[str, str] = {}
+    for name, benchmark in study.evaluation.benchmarks.items():
+        never = sorted(set(benchmark.at) - saved) if saved and isinstance(benchmark.at, tuple) else []
+        if never:
+            yield f"evaluation.benchmarks.{name}.at names {never}, at which no run is saved; saved are {sorted(saved)}"
+        mark = digest(benchmark_literal(study, name))
+        if mark in same:
+            yield f"evaluation.benchmarks.{name} is the same exam as {same[mark]!r}; leave one of them out"
+        same[mark] = name
+
+
+def _saved(study: Study, run: PlannedRun) -> tuple[int, ...] | None:
+    """As `saved_steps`, and None where they cannot be: `_checkpoint_faults` says why."""
+    try:
+        return saved_steps(study, run)
+    except ValueError:
+        return None
+
+
+def _all_saved(study: Study) -> set[int]:
+    """The steps at which some run of the grid is saved; empty where they are not known yet."""
+    saved = [_saved(study, run) for run in planned(study) if run.stage == "sft"]
+    return set() if None in saved else {0}.union(*(steps for steps in saved if steps is not None))
+
+
+def run_faults(study: Study, run: PlannedRun) -> Iterable[str]:
+    """What cannot work about a run, as sentences."""
+    resources, training = study.resources.train, run.training
+    if training.batch_size % resources.workers:
+        yield (
+            f"batch_size {training.batch_size} is not divisible by {resources.workers} workers; "
+            f"the nearest are {_nearest_multiples(training.batch_size, resources.workers)}"
+        )
+    examples = num_examples(study, run.dataset)
+    if examples is not None and examples < training.batch_size:
+        yield (
+            f"data set {run.dataset!r} has {examples} examples, fewer than one batch of {training.batch_size}; "
+            "ask for more, or a smaller batch"
+        )
+    yield from _checkpoint_faults(study, run)
+    yield from _model_faults(study.models[run.model], run, study)
+
+
+def _checkpoint_faults(study: Study, run: PlannedRun) -> Iterator[str]:
+    try:
+        saved_steps(study, run)
+    except ValueError as error:
+        yield str(error)
+
+
+def _model_faults(model: Model, run: PlannedRun, study: Study) -> Iterator[str]:
+    found = facts(model)
+    if found is None:
+        return
+    if run.training.max_length > found.positions:
+        yield f"max_length {run.training.max_length} is beyond the model's {found.positions} positions; set it to that or less"
+    resources = study.resources
+    if resources.train.gpus_per_worker:
+        memory = memory_per_worker(found, run.training, num_workers=resources.train.workers).total / 1e9
+        if memory > resources.gpu_memory_gigabytes:
+            yield (
+                f"needs about {memory:,.0f} GB a worker, the accelerators have {resources.gpu_memory_gigabytes:g} GB; use "
+                "engine: deepspeed with a higher zero_stage, more workers, gradient_checkpointing, or a smaller micro_batch_size"
+            )
+
+
+def _nearest_multiples(value: int, of: int) -> str:
+    below = value - value % of
+    return " and ".join(str(each) for each in (below, below + of) if each)

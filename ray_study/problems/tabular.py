@@ -1,0 +1,168 @@
+"""Problems from one's own rows: which column holds what, and an error that names the row which does not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import Field, field_validator, model_validator
+
+from ray_study.problems.draws import digest, subset
+from ray_study.problems.formats import Request, with_request
+from ray_study.problems.source import Options, SourceSpec
+from ray_study.rows import Kind, Problem
+
+FIELDS = ("prompt", "answer", "solution", "id", "cluster")
+
+
+class TabularOptions(Options):
+    """What the columns hold."""
+
+    kind: Kind
+    columns: dict[str, str] = Field(default={"prompt": "prompt", "answer": "answer"})
+    """Column of each of `prompt`, `answer`, `solution`, `id`, `cluster`. A prompt may be text or one user turn in a list."""
+    request: Request = "none"
+    """Prompts are taken as they are unless a request is asked for."""
+
+    @field_validator("columns")
+    @classmethod
+    def known_fields(cls, columns: dict[str, str]) -> dict[str, str]:
+        """The mapping, if it names fields of a problem and the prompt among them."""
+        unknown = sorted(set(columns) - set(FIELDS))
+        if unknown or "prompt" not in columns:
+            raise ValueError(f"columns must map 'prompt' and may map {list(FIELDS[1:])}, each to a column's name; unknown: {unknown}")
+        return columns
+
+    @model_validator(mode="after")
+    def has_gold(self) -> TabularOptions:
+        """The options, if the verifier will have something to judge against."""
+        if self.kind != "refusal" and "answer" not in self.columns:
+            raise ValueError(f"kind {self.kind!r} needs a gold answer: map 'answer' to its column in columns")
+        return self
+
+
+class FileOptions(TabularOptions):
+    """Where the file is and what its columns hold."""
+
+    path: str
+
+    def exists(self) -> None:
+        """Nothing, where the file is there; ValueError otherwise."""
+        if not Path(self.path).is_file():
+            raise ValueError(f"no file at {self.path!r}; expected the local path of the problems")
+
+    def identity(self) -> dict[str, str]:
+        """The file's SHA-256: its place and name do not identify it."""
+        self.exists()
+        with Path(self.path).open("rb") as file:
+            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def load_jsonl(spec: SourceSpec[FileOptions]) -> list[Problem]:
+    """Problems from a local file with one JSON object a line; ValueError names the line that does not fit."""
+    spec.options.exists()
+    rows = _lines(spec.options.path)
+    return to_problems(((where, _object(where, line)) for where, line in rows), spec)
+
+
+def load_parquet(spec: SourceSpec[FileOptions]) -> list[Problem]:
+    """Problems from a local parquet file; ValueError names the row that does not fit."""
+    path = spec.options.path
+    check_parquet(spec.options)
+    rows = pq.read_table(path, columns=sorted(set(spec.options.columns.values()))).to_pylist()
+    return to_problems(((f"row {number} of {path}", row) for number, row in enumerate(rows, 1)), spec)
+
+
+def check_jsonl(options: FileOptions) -> None:
+    """Nothing, where the file is there and its first row has the columns; ValueError otherwise."""
+    options.exists()
+    where, line = next(_lines(options.path), ("", b""))
+    if not where:
+        raise ValueError(f"{options.path} has no rows; expected a JSON object a line")
+    require_columns(options, _object(where, line), where)
+
+
+def check_parquet(options: FileOptions) -> None:
+    """Nothing, where the file is there and has the columns; ValueError otherwise."""
+    options.exists()
+    require_columns(options, pq.read_schema(options.path).names, options.path)
+
+
+def require_columns(options: TabularOptions, found: Iterable[str], where: str) -> None:
+    """Nothing, where every mapped column is there; ValueError names the columns found otherwise."""
+    found = list(found)
+    missing = sorted(set(options.columns.values()) - set(found))
+    if missing:
+        raise ValueError(f"{where} has no columns {missing}, found {found}; set columns: {{prompt: …, answer: …}} to the right names")
+
+
+def to_problems(rows: Iterable[tuple[str, Mapping[str, Any]]], spec: SourceSpec[Any]) -> list[Problem]:
+    """The subset that was asked for of the rows, each with a phrase that says where it stands; repeats are left out."""
+    problems: dict[str, Problem] = {}
+    ids: dict[str, str] = {}
+    for where, row in rows:
+        require_columns(spec.options, row, where)
+        problem = _problem(where, row, spec)
+        if problem.prompt in problems:
+            continue
+        if problem.id in ids:
+            raise ValueError(f"{where} has the id {problem.id!r} of {ids[problem.id]} but another prompt; ids must be unique")
+        problems[problem.prompt], ids[problem.id] = problem, where
+    return subset(list(problems.values()), spec.num_problems, spec.seed)
+
+
+def _problem(where: str, row: Mapping[str, Any], spec: SourceSpec[Any]) -> Problem:
+    options: TabularOptions = spec.options
+    values = {name: row[column] for name, column in options.columns.items()}
+    prompt = _prompt(values["prompt"], f"{where}, column {options.columns['prompt']!r}")
+    answer = "" if options.kind == "refusal" else _text(values["answer"])
+    if not answer and options.kind != "refusal":
+        raise ValueError(f"{where} has no answer in column {options.columns['answer']!r}; kind {options.kind!r} needs one")
+    name = _text(values.get("id")) or digest(options.kind, prompt)[:16]
+    return Problem(
+        id=f"{spec.source}-{name}",
+        source=spec.source,
+        kind=options.kind,
+        prompt=with_request(prompt, options.kind, options.request),
+        answer=answer,
+        cluster=_text(values.get("cluster")) or f"{spec.source}-{name}",
+        solution=_text(values.get("solution")),
+    )
+
+
+def _prompt(value: object, where: str) -> str:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and value[0].get("role") == "user":
+        value = value[0].get("content")
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where}: expected a text or a list with one user turn, found {str(value)[:80]!r}")
+    return value
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return str(value).strip()
+
+
+def _lines(path: str) -> Iterator[tuple[str, bytes]]:
+    """Where each line that is not blank stands, and the line."""
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield f"line {number} of {path}", line
+
+
+def _object(where: str, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where} is not JSON ({error}); mend or delete that line") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{where} holds {type(row).__name__}, expected a JSON object with the columns' names")
+    return row

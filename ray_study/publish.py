@@ -1,0 +1,100 @@
+"""What a study shows in MLflow, as it comes: materials, runs, checkpoints, scores, the report."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray_study.config import Study
+from ray_study.evaluate import Cell, Exam
+from ray_study.grid import planned
+from ray_study.manifests import digest
+from ray_study.results import Findings, score_cell, training_rows
+from ray_study.rows import Checkpoint, Run
+from ray_study.runs import as_row
+from ray_study.store import Result, Store
+from ray_study.tracking import Tracker, default_uri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepFile:
+    """A study and the text of the file that says it."""
+
+    study: Study
+    text: str
+
+
+class Publisher:
+    """Tells the tracking store what is made; everything it says can be said again without doubling."""
+
+    def __init__(self, file: SweepFile, store: Store) -> None:
+        """Opens the experiment and its parent run.
+
+        Raises:
+            ValueError: the tracking store cannot be used.
+        """
+        self._study = file.study
+        self._store = store
+        self._tracker = Tracker(file.study.tracking or default_uri(store.root), file.study.name, store.path("artifacts"))
+        self._parent = self._tracker.parent(file.study.name, {"sweep.yaml": file.text})
+        self._datasets: Mapping[str, Result] = {}
+        self._exams: dict[str, Exam] = {}
+        self._children: dict[str, str] = {}
+        # Checkpoints are scored by several threads at once where there are several replicas.
+        self._lock = threading.Lock()
+
+    def materials(self, datasets: Mapping[str, Result], exams: Sequence[Exam]) -> None:
+        """Publishes the data sets and exams at the parent run."""
+        self._datasets = datasets
+        self._exams = {exam.name: exam for exam in exams}
+        for name, result in datasets.items():
+            self._tracker.dataset(self._parent, name, _dataset_facts(result), "training")
+        for exam in exams:
+            self._tracker.dataset(self._parent, exam.name, _exam_facts(exam), "eval")
+        for run in planned(self._study):
+            self._run(as_row(run, status="owed"))
+
+    def passing(self, events: Iterable[Checkpoint | Run]) -> Iterator[Checkpoint | Run]:
+        """The events of training, each once it is published: runs with their metrics, checkpoints as logged models."""
+        for event in events:
+            with self._lock:
+                if isinstance(event, Run):
+                    self._run(event)
+                else:
+                    self._tracker.checkpoint(self._children[event.run], event)
+            yield event
+
+    def _run(self, run: Run) -> None:
+        dataset = self._datasets[run.dataset]
+        child = self._tracker.child(self._parent, run, dataset.made)
+        self._children[run.id] = child
+        self._tracker.dataset(child, run.dataset, _dataset_facts(dataset), "training")
+        self._tracker.training(child, [(step, key, value) for _, step, key, value in training_rows(self._store, run)])
+
+    def scored(self, cells: Sequence[Cell]) -> None:
+        """Publishes the scores of a checkpoint, tied to its logged model and to the exams."""
+        with self._lock:
+            for cell in cells:
+                exam = self._exams[cell.exam]
+                child = self._children[cell.checkpoint.run]
+                scores = score_cell(cell, exam)[0]
+                self._tracker.scores(child, cell.checkpoint, scores, {exam.name: exam.digest[:8]})
+
+    def report(self, page: str, found: Findings) -> None:
+        """Publishes the report, and ends the parent run: failed where something failed or is owed."""
+        self._tracker.artifacts(self._parent, str(Path(page).parent), "report")
+        self._tracker.finish(self._parent, complete=not found.failed and not found.owed)
+
+
+def _dataset_facts(result: Result) -> dict[str, str]:
+    counts = {key: value for key, value in result.record.items() if key.startswith("num_") or key == "verdicts"}
+    mark = digest([result.fingerprint, result.made])[:8]
+    return {"digest": mark, "source": result.path, "profile": json.dumps(counts)}
+
+
+def _exam_facts(exam: Exam) -> dict[str, str]:
+    profile = {"num_items": len(exam.items), "num_samples": exam.benchmark.num_samples, "group": exam.benchmark.group}
+    return {"digest": exam.digest[:8], "source": exam.source.path, "profile": json.dumps(profile)}

@@ -1,0 +1,145 @@
+"""A Ray cluster to run on: the one that `RAY_ADDRESS` names, or one of our own for as long as the study runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+LOCAL_CPUS = 8
+"""Logical CPUs of a cluster of our own: Ray counts them, it does not measure them, and the flow's actors need this many slots."""
+
+log = logging.getLogger(__name__)
+
+# Polls that wait for people by default wait for tests here; set before any worker starts.
+_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "TOKENIZERS_PARALLELISM": "false"}
+# One thread a process unless `resources` says more, and threads that wait must sleep: on two busy cores, two that spin are ten times slower
+# than one.
+_WORKER_ENVIRONMENT = {**_ENVIRONMENT, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What the cluster has."""
+
+    num_cpus: float
+    num_gpus: float
+    num_nodes: int
+    ours: bool
+    """Whether it was started for this study and ends with it."""
+    dashboard: str
+
+
+@contextmanager
+def connect(*, num_cpus: float, num_gpus: int, verbose: bool = False) -> Iterator[Cluster]:
+    """A cluster with at least so many logical CPUs and GPUs, for the length of the block.
+
+    Raises:
+        ValueError: the cluster that `RAY_ADDRESS` names has less; at once, where Ray itself would wait for ever.
+    """
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    if not verbose:
+        # What a stage has to say goes through `progress`; these repeat it, with addresses of log files.
+        for name in ("ray", "ray.data", "ray.serve", "ray.train", "ray.tune"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    address = os.environ.get("RAY_ADDRESS")
+    level = logging.INFO if verbose else logging.WARNING
+    runtime: Mapping[str, object] = {"env_vars": _WORKER_ENVIRONMENT}
+    if address:
+        ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=dict(runtime))
+    else:
+        _start_own(
+            num_cpus=max(LOCAL_CPUS, int(num_cpus + 0.999)),
+            num_gpus=num_gpus or None,
+            # Without the dashboard's process a killed trial's placement group is never freed.
+            include_dashboard=True,
+            log_to_driver=verbose,
+            logging_level=level,
+            runtime_env=dict(runtime),
+        )
+    try:
+        cluster = _facts(ours=not address)
+        _check(cluster, num_cpus, num_gpus)
+        log.info("cluster of %g CPUs, %g GPUs, %d nodes", cluster.num_cpus, cluster.num_gpus, cluster.num_nodes)
+        yield cluster
+    finally:
+        ray.shutdown()
+
+
+def _start_own(**options: Any) -> None:
+    """Starts a cluster on this machine; a machine that is too busy for Ray's half a minute gets two more chances."""
+    for left in (2, 1, 0):
+        try:
+            ray.init(address="local", **options)
+        # Ray raises nothing narrower when its node does not come up in time.
+        except Exception as error:
+            if left == 0 or "timed out during startup" not in str(error):
+                raise
+            log.warning("Ray did not start in time; trying again")
+            ray.shutdown()
+        else:
+            return
+
+
+def _facts(*, ours: bool) -> Cluster:
+    resources = ray.cluster_resources()
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    context = ray.get_runtime_context()
+    assert context is not None
+    return Cluster(
+        num_cpus=resources.get("CPU", 0.0),
+        num_gpus=resources.get("GPU", 0.0),
+        num_nodes=len(nodes),
+        ours=ours,
+        dashboard=str(ray._private.worker.get_dashboard_url() or ""),
+    )
+
+
+def _check(cluster: Cluster, num_cpus: float, num_gpus: int) -> None:
+    for kind, found, needed, flag in (
+        ("logical CPUs", cluster.num_cpus, num_cpus, "--num-cpus"),
+        ("GPUs", cluster.num_gpus, num_gpus, "--num-gpus"),
+    ):
+        if found < needed:
+            raise ValueError(
+                f"the cluster has {found:g} {kind}, the study needs {needed:g}: use `ray start --head {flag}={needed:g}` or more, "
+                "add nodes, or ask for less under `resources`"
+            )
+
+
+def prove_shared(directory: str) -> None:
+    """Returns when every node of the cluster reads what this process writes into a directory.
+
+    Raises:
+        ValueError: a node does not see it; checkpoints written there would be lost to the others.
+    """
+    token = uuid.uuid4().hex
+    path = Path(directory) / f".shared-{token}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(token)
+    read = ray.remote(_read)
+    try:
+        for node in (node for node in ray.nodes() if node["Alive"]):
+            where = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+            seen = ray.get(read.options(scheduling_strategy=where, num_cpus=0).remote(str(path)))
+            if seen != token:
+                raise ValueError(
+                    f"storage {directory} is not shared: node {node['NodeManagerAddress']} does not see what is written here; give the "
+                    "study a directory that every node mounts (RAY_STUDY_STORAGE=/shared/results)"
+                )
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _read(path: str) -> str:
+    """The text of a file as another node sees it; empty where it does not."""
+    return Path(path).read_text() if Path(path).is_file() else ""

@@ -1,0 +1,78 @@
+"""What a sweep file may say about where things run. None of it identifies a result."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ray_study.settings import Settings
+
+
+class ServeResources(Settings):
+    """What serves a model: replicas of a vLLM engine."""
+
+    replicas: int = Field(1, ge=1)
+    gpus_per_replica: int = Field(0, ge=0)
+    """Tensor parallel size on GPUs; 0 serves on the CPU."""
+    cpus_per_replica: float = Field(1, gt=0)
+    max_num_seqs: int = Field(64, ge=1)
+    kv_cache_megabytes: int = Field(512, ge=16)
+    """On the CPU only; a GPU takes `gpu_memory_utilization`."""
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    accelerator_type: str | None = None
+
+
+class TrainResources(Settings):
+    """What trains one run."""
+
+    workers: int = Field(1, ge=1)
+    gpus_per_worker: Literal[0, 1] = 0
+    cpus_per_worker: float = Field(1, gt=0)
+    concurrent_runs: int = Field(1, ge=1)
+    max_failures: int = Field(1, ge=0)
+    """How often a run goes on from its resume state before it counts as failed."""
+    accelerator_type: str | None = None
+
+
+class Resources(Settings):
+    """Accelerators, partitioned between the stages. Says where things run, and identifies nothing."""
+
+    num_gpus: int = Field(0, ge=0)
+    """Accelerators of the cluster that the study may use."""
+    gpu_memory_gigabytes: float = Field(80.0, gt=0)
+    generate: ServeResources = ServeResources()
+    train: TrainResources = TrainResources()
+    evaluate: ServeResources = ServeResources()
+    overlap: bool | None = None
+    """Score while training. Empty: only where the cluster holds both."""
+
+    @property
+    def train_gpus(self) -> int:
+        """Accelerators that training takes at once."""
+        return self.train.workers * self.train.gpus_per_worker * self.train.concurrent_runs
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether checkpoints are scored while others train: as the file says, else where the cluster holds both."""
+        if self.overlap is not None:
+            return self.overlap
+        evaluate = self.evaluate.replicas * self.evaluate.gpus_per_replica
+        return self.num_gpus > 0 and self.train_gpus + evaluate <= self.num_gpus
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        evaluate = self.evaluate.replicas * self.evaluate.gpus_per_replica
+        needs = {
+            "generate": self.generate.replicas * self.generate.gpus_per_replica,
+            "train": self.train_gpus,
+            "evaluate": evaluate,
+        }
+        if self.overlap:
+            needs["train and evaluate together (overlap: true)"] = self.train_gpus + evaluate
+        for stage, gpus in needs.items():
+            if gpus > self.num_gpus:
+                raise ValueError(
+                    f"{stage} asks for {gpus} accelerators, but resources.num_gpus is {self.num_gpus}; raise it, or ask for less"
+                )
+        return self

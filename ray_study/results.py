@@ -1,0 +1,195 @@
+"""What a study found: its runs, checkpoints and scores as tables, what is owed and why, and the report made from them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray_study import analyze
+from ray_study.analyze import ScoredAttempts, StudyTables
+from ray_study.evaluate import Cell, Exam, is_owed
+from ray_study.grid import planned
+from ray_study.materials import Lab
+from ray_study.rows import Checkpoint, GradedAttempt, Run, Score
+from ray_study.runs import as_row
+from ray_study.store import Result, Store, package_versions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Found:
+    """What the flow has gathered so far."""
+
+    runs: list[Run] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """The tables of a study, with what failed and what is owed in words."""
+
+    tables: StudyTables
+    failed: tuple[str, ...]
+    owed: tuple[str, ...]
+
+
+def findings(lab: Lab, found: Found, exams: Sequence[Exam], datasets: Mapping[str, Result], text: str) -> Findings:
+    """The study's findings: scores of every cell, and everything that is missing by name."""
+    runs = _all_runs(lab, found)
+    mixed = _mixed_conditions(found.cells)
+    refused = {} if lab.study.evaluation.allow_mixed_conditions else mixed
+    scores, attempts = _scores(found.cells, exams, refused)
+    failed = tuple(f"run {run.name!r} failed: {run.error}" for run in runs if run.status == "failed")
+    owed = tuple(_owed(lab, runs, found, exams, refused))
+    tables = StudyTables(
+        runs=runs,
+        checkpoints=found.checkpoints,
+        scores=scores,
+        benchmarks=[exam.card() for exam in exams],
+        attempts=attempts,
+        training=[row for run in runs for row in training_rows(lab.store, run)],
+        facts=_facts(lab, datasets, text)
+        | {
+            "owed": list(owed),
+            "mixed_conditions": {" ".join(key): value for key, value in mixed.items()},
+            "examined_at": {exam.name: exam.benchmark.at for exam in exams},
+        },
+    )
+    return Findings(tables=tables, failed=failed, owed=owed)
+
+
+def _all_runs(lab: Lab, found: Found) -> list[Run]:
+    ended = {run.id: run for run in found.runs}
+    return [ended.get(run.id, as_row(run, status="owed")) for run in planned(lab.study)]
+
+
+def score_cell(cell: Cell, exam: Exam) -> tuple[list[Score], list[GradedAttempt]]:
+    """The scores of a cell, and the graded attempts that they were made from; none where it is owed."""
+    if cell.verdicts is None:
+        return [], []
+    graded = cell.verdicts.rows(GradedAttempt)
+    scores = analyze.summarize(
+        graded,
+        run=cell.checkpoint.run,
+        step=cell.checkpoint.step,
+        benchmark=exam.name,
+        group=exam.benchmark.group,
+        num_samples=exam.benchmark.num_samples,
+        expected_items=len(exam.items),
+    )
+    return scores, graded
+
+
+def _scores(
+    cells: Sequence[Cell], exams: Sequence[Exam], refused: Mapping[tuple[str, str], list[str]]
+) -> tuple[list[Score], list[ScoredAttempts]]:
+    by_name = {exam.name: exam for exam in exams}
+    scores: list[Score] = []
+    attempts: list[ScoredAttempts] = []
+    for cell in cells:
+        if (cell.checkpoint.run, cell.exam) in refused:
+            continue
+        made, graded = score_cell(cell, by_name[cell.exam])
+        scores += made
+        if graded:
+            attempts.append(ScoredAttempts(run=cell.checkpoint.run, step=cell.checkpoint.step, benchmark=cell.exam, attempts=tuple(graded)))
+    return scores, attempts
+
+
+def _mixed_conditions(cells: Sequence[Cell]) -> dict[tuple[str, str], list[str]]:
+    """The curves (run, benchmark) whose points were not measured under one condition, with the conditions."""
+    conditions: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in cells:
+        if cell.verdicts is not None:
+            conditions[cell.checkpoint.run, cell.exam] |= {
+                row.conditions for row in cell.verdicts.rows(GradedAttempt) if row.finish_reason != "refused"
+            }
+    return {key: sorted(found) for key, found in conditions.items() if len(found) > 1}
+
+
+def _owed(lab: Lab, runs: Sequence[Run], found: Found, exams: Sequence[Exam], refused: Mapping[tuple[str, str], list[str]]) -> list[str]:
+    names = {run.id: run.name for run in runs}
+    owed = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed"]
+    for cell in found.cells:
+        if cell.verdicts is None:
+            owed.append(f"{cell.exam} at step {cell.checkpoint.step} of {names[cell.checkpoint.run]!r}: {cell.why}")
+    for (run, name), conditions in refused.items():
+        owed.append(
+            f"{name} of {names[run]!r}: its points were measured under different conditions ({' | '.join(conditions)}); "
+            "set evaluation.allow_mixed_conditions to draw them all the same, or delete its answers to measure them again"
+        )
+    scored = {(cell.checkpoint.run, cell.checkpoint.step, cell.exam) for cell in found.cells}
+    for checkpoint in found.checkpoints:
+        last = lab.last_steps[checkpoint.run]
+        for exam in exams:
+            if is_owed(exam, checkpoint.step, last) and (checkpoint.run, checkpoint.step, exam.name) not in scored:
+                owed.append(f"{exam.name} at step {checkpoint.step} of {names[checkpoint.run]!r} is not scored")
+    return owed
+
+
+def training_rows(store: Store, run: Run) -> list[tuple[str, int, str, float]]:
+    """The training metrics of a run by step, as the training loop wrote them."""
+    path = Path(store.path(f"train-{run.id}/metrics.jsonl"))
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        values: dict[str, Any] = json.loads(line)
+        step = int(values.pop("step"))
+        rows += [(run.id, step, key, float(value)) for key, value in values.items() if isinstance(value, int | float)]
+    return rows
+
+
+def _facts(lab: Lab, datasets: Mapping[str, Result], text: str) -> dict[str, Any]:
+    study = lab.study
+    return {
+        "name": study.name,
+        "question": study.question,
+        "sweep": text,
+        "versions": package_versions(),
+        "git_commit": lab.store.facts()["git_commit"],
+        "seeds": {"study": study.seed, "runs": list(study.sweep.seed)},
+        "stages": stage_seconds(lab.store),
+        "device": platform.processor() or platform.machine(),
+        "datasets": [_card(lab, name, result) for name, result in datasets.items()],
+    }
+
+
+def _card(lab: Lab, name: str, result: Result) -> dict[str, Any]:
+    dataset = lab.study.datasets[name]
+    record = result.record
+    card = {
+        "name": name,
+        "examples": record["num_rows"],
+        "teacher": dataset.teacher or dataset.read,
+        "problems": dataset.problems or dataset.name,
+        "transform": dataset.transform,
+        "verdicts": record.get("verdicts", {}),
+        "num_dropped": record.get("num_dropped_by_transform", 0),
+        "num_removed_by_overlap": record.get("num_removed_by_overlap", 0),
+    }
+    return card
+
+
+def stage_seconds(store: Store) -> dict[str, float]:
+    """Seconds spent in each stage, over all its results."""
+    spent: dict[str, float] = {}
+    for stage in ("problems", "attempts", "dataset", "train", "answers", "verdicts"):
+        records = [store.read_json(f"{name}/record.json") for name in store.directories(stage)]
+        seconds = [float(record["seconds"]) for record in records if record is not None and "seconds" in record]
+        if seconds:
+            spent[stage] = round(sum(seconds), 1)
+    return spent
+
+
+def write_report(store: Store, found: Findings) -> str:
+    """The path of the report's page, written beside the study's results."""
+    return str(analyze.write_report(Path(store.root), found.tables))

@@ -1,0 +1,210 @@
+"""One vLLM engine: it answers prompts, changes its weights in place, and tells what it has loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import platform
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import vllm
+from vllm import AsyncEngineArgs, SamplingParams
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+from ray_study.chat import Chat
+from ray_study.config import Sampling
+from ray_study.serving.words import EngineLost, EngineSettings, Request
+
+log = logging.getLogger(__name__)
+
+CPU_BATCHED_TOKENS = 2048
+"""Prompt tokens in one step of an engine on a CPU; a longer prompt still goes in one piece."""
+
+_DEAD = (EngineDeadError, EngineGenerateError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What an engine generated for one request."""
+
+    text: str
+    """Without the stop token."""
+    num_tokens: int
+    """The stop token included."""
+    stopped: bool
+    seconds: float
+
+
+class Engine:
+    """A running engine; made off the event loop, since starting takes half a minute, and used on it."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        """Starts the engine's processes and loads the checkpoint of `settings.directory`."""
+        os.environ["RAY_STUDY_REPLICA"] = str(os.getpid())
+        self._chat = Chat(settings.directory, trust_remote_code=settings.trust_remote_code)
+        self._llm: Any = AsyncLLM.from_engine_args(_arguments(settings))
+        self.max_model_len = int(self._llm.model_config.max_model_len)
+        self.conditions = _conditions(settings)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the engine's processes are gone."""
+        return bool(self._llm.errored)
+
+    async def generate(self, request: Request, sampling: Sampling) -> Output:
+        """The answer to one request.
+
+        Raises:
+            ValueError: the prompt leaves no room in the engine's positions; nothing else is harmed.
+            EngineLost: the engine died meanwhile.
+        """
+        room = self.max_model_len - len(request.prompt_ids)
+        if room < 1 or not request.prompt_ids:
+            raise ValueError(
+                f"the prompt has {len(request.prompt_ids)} tokens, the engine {self.max_model_len} positions: no room for an answer"
+            )
+        start = time.monotonic()
+        final = await self._run(request.prompt_ids, _sampling_params(request, sampling, self._chat.stop_ids, min(request.max_tokens, room)))
+        answer = final.outputs[0]
+        if answer.finish_reason not in ("stop", "length"):
+            raise EngineLost(f"an answer ended with {answer.finish_reason!r} instead of a stop token or its cap")
+        return Output(
+            text=self._chat.decode(answer.token_ids),
+            num_tokens=len(answer.token_ids),
+            stopped=answer.finish_reason == "stop",
+            seconds=time.monotonic() - start,
+        )
+
+    async def logprobs(self, ids: Sequence[int]) -> tuple[float, ...]:
+        """The log-probability of each token of a text but its first, under the loaded weights."""
+        params = SamplingParams(
+            temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+        final = await self._run(ids, params)
+        return tuple(float(found[token].logprob) for found, token in zip(final.prompt_logprobs[1:], ids[1:], strict=True))
+
+    async def swap(self, directory: str) -> None:
+        """Loads another checkpoint's weights in place; nothing that was cached of the old ones survives."""
+        try:
+            await self._llm.pause_generation(mode="wait")
+            try:
+                await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": directory})
+                await self._llm.reset_prefix_cache()
+            finally:
+                await self._llm.resume_generation()
+        except _DEAD as error:
+            raise EngineLost(f"the engine died while it loaded {directory}: {error}") from error
+
+    async def bit_sum(self) -> tuple[int, int]:
+        """The checksum of the loaded weights as in `Manifest.bit_sum`, read from the engine's processes, and its zeros of unknown sign."""
+        parts: list[tuple[int, int]] = await self._llm.collective_rpc("loaded_bit_sum")
+        return sum(part for part, _ in parts) % 2**64, sum(zeros for _, zeros in parts)
+
+    async def process_ids(self) -> tuple[int, ...]:
+        """The process ids of the engine's ranks."""
+        return tuple(await self._llm.collective_rpc("process_id"))
+
+    def close(self) -> None:
+        """Ends the engine's processes."""
+        self._llm.shutdown(timeout=5)
+
+    async def _run(self, ids: Sequence[int], params: SamplingParams) -> Any:
+        final = None
+        try:
+            async for output in self._llm.generate({"prompt_token_ids": list(ids)}, params, request_id=uuid.uuid4().hex):
+                final = output
+        except _DEAD as error:
+            raise EngineLost(f"the engine died while it answered: {error}") from error
+        if final is None:
+            raise EngineLost("the engine ended an answer without any output")
+        return final
+
+
+async def start(settings: EngineSettings) -> Engine:
+    """A new engine, started beside the event loop, which goes on answering Serve's health checks."""
+    return await asyncio.to_thread(Engine, settings)
+
+
+def _arguments(settings: EngineSettings) -> AsyncEngineArgs:
+    on_cpu = settings.gpus == 0
+    # On a CPU the utilisation is checked against free memory, and its default refuses to start beside anything else.
+    place: dict[str, Any] = {"gpu_memory_utilization": settings.gpu_memory_utilization}
+    if on_cpu:
+        place = {
+            "kv_cache_memory_bytes": settings.kv_cache_megabytes << 20,
+            "gpu_memory_utilization": 0.2,
+            "enforce_eager": True,
+            # A seeded request whose prompt is cut into chunks ends the engine on a CPU: vLLM 0.29 then rewinds the request's
+            # random generator, which torch can do on an accelerator only.
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(CPU_BATCHED_TOKENS, _positions(settings)),
+        }
+    return AsyncEngineArgs(
+        model=settings.directory,
+        dtype=settings.dtype,
+        max_model_len=settings.max_model_len,
+        max_num_seqs=settings.max_num_seqs,
+        tensor_parallel_size=max(1, settings.gpus),
+        # Ranks are children of the replica, on the accelerators that Ray gave it.
+        distributed_executor_backend="mp" if settings.gpus > 1 else None,
+        worker_cls="ray_study.serving.worker.Worker",
+        enable_prefix_caching=True,
+        disable_log_stats=True,
+        generation_config="vllm",
+        skip_tokenizer_init=True,
+        use_tqdm_on_load=False,
+        trust_remote_code=settings.trust_remote_code,
+        **place,
+    )
+
+
+def _positions(settings: EngineSettings) -> int:
+    own = json.loads((Path(settings.directory) / "config.json").read_text())["max_position_embeddings"]
+    return min(int(own), settings.max_model_len or int(own))
+
+
+def _sampling_params(request: Request, sampling: Sampling, stop_ids: Sequence[int], max_tokens: int) -> SamplingParams:
+    return SamplingParams(
+        n=1,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        repetition_penalty=1.0,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        seed=request.seed,
+        stop=None,
+        stop_token_ids=list(stop_ids),
+        # The stop ids are all that ends an answer, the same for every engine; vLLM would add its own reading of the model's end.
+        ignore_eos=True,
+        max_tokens=max_tokens,
+        min_tokens=0,
+        logprobs=None,
+        prompt_logprobs=None,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _conditions(settings: EngineSettings) -> str:
+    found = {
+        "engine": f"vllm {vllm.__version__}",
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(0) if settings.gpus else f"cpu {torch.backends.cpu.get_cpu_capability()} {platform.machine()}",
+        "tensor_parallel": max(1, settings.gpus),
+        "dtype": settings.dtype,
+        "max_num_seqs": settings.max_num_seqs,
+        "prefix_caching": True,
+    }
+    return json.dumps(found, sort_keys=True)

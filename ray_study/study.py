@@ -1,0 +1,85 @@
+"""THE FLOW: read this first. What a study makes, from what, in what order, and what happens to a failure.
+
+problems -> attempts -> verdicts -> data sets -> runs -> checkpoints -> scores -> report
+
+Everything that is made is kept, and found again by the next `run`. Accelerators are spent in three places: a teacher's attempts
+(inside `make_dataset`), training (`train`), and the students' attempts (`score_checkpoint`). A run that fails is a row with its
+error, a checkpoint that cannot be scored stays owed with the reason, and the report is written all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ray_study import evaluate, results
+from ray_study.claims import claim
+from ray_study.evaluate import Cell, Exam, score_checkpoint
+from ray_study.materials import Lab, load_problems, make_dataset
+from ray_study.publish import Publisher, SweepFile
+from ray_study.results import Found
+from ray_study.rows import Checkpoint, Run
+from ray_study.runs import train
+from ray_study.store import Store
+from ray_study.working import open_lab
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a study ended: where its report is, which runs failed and what is owed, each with its reason."""
+
+    report: str
+    failed: tuple[str, ...]
+    owed: tuple[str, ...]
+
+
+def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outcome:
+    """Makes whatever of the study is not made yet, and says what failed and what is still owed.
+
+    Raises:
+        ValueError: something in the sweep file, its inputs or the cluster cannot work; what is stored stays.
+    """
+    with claim(store, "train", "evaluate"), open_lab(file.study, store, progress) as lab:
+        publisher = Publisher(file, store)
+        exams = evaluate.exams(lab.study, partial(load_problems, lab))
+        items = [item for exam in exams for item in exam.items]
+        datasets = {name: make_dataset(lab, name, items) for name in lab.study.datasets}
+        publisher.materials(datasets, exams)
+
+        events: Iterable[Checkpoint | Run] = publisher.passing(train(lab, datasets))
+        if not lab.study.resources.overlaps:
+            # The cluster cannot hold both, or nobody said that it can: every run is trained before the first is scored.
+            events = list(events)
+        found = score(lab, events, exams, publisher.scored)
+
+        findings = results.findings(lab, found, exams, datasets, file.text)
+        report = results.write_report(store, findings)
+        publisher.report(report, findings)
+    return Outcome(report=report, failed=findings.failed, owed=findings.owed)
+
+
+def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], tell: Callable[[Sequence[Cell]], None]) -> Found:
+    """Every run, checkpoint and cell of the study: each checkpoint is scored as it comes, and equal files once."""
+    found = Found()
+    sittings: dict[str, Future[list[Cell]]] = {}
+
+    def sit(checkpoint: Checkpoint) -> list[Cell]:
+        cells = score_checkpoint(lab, checkpoint, exams)
+        tell(cells)
+        return cells
+
+    with ThreadPoolExecutor(max_workers=lab.study.resources.evaluate.replicas) as workers:
+        for event in events:
+            if isinstance(event, Run):
+                found.runs.append(event)
+                continue
+            found.checkpoints.append(event)
+            if event.fingerprint not in sittings:
+                sittings[event.fingerprint] = workers.submit(sit, event)
+        for checkpoint in found.checkpoints:
+            cells = [replace(cell, checkpoint=checkpoint) for cell in sittings[checkpoint.fingerprint].result()]
+            found.cells.extend(cells)
+            tell(cells)
+    return found

@@ -1,0 +1,213 @@
+"""Runs -> Tune trials -> checkpoints, each as soon as it is whole. A run that fails is a row with its error, and the others go on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import train as ray_train
+from ray import tune
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.tune.progress_reporter import TrialProgressCallback
+
+from ray_study.config import Training, TrainResources
+from ray_study.manifests import digest
+from ray_study.rows import Checkpoint, Run
+from ray_study.train.layout import FAILURE
+from ray_study.train.watch import OnMetrics, Watch
+
+log = logging.getLogger(__name__)
+
+RESUME_SECONDS = 60.0
+"""Least time between two resume states of a run: what a crash costs at most."""
+POLL_SECONDS = 0.25
+# A trial only waits for its workers. Ray refuses 0, and the default of one whole CPU would starve the workers it waits for.
+_TRIAL_CPUS = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run with everything that training it needs."""
+
+    run: Run
+    base: str
+    """Directory of step 0."""
+    examples: str
+    """Directory of `Example` tables."""
+    steps: tuple[int, ...]
+    """The checkpoints to save, without step 0; the last is the run's last step."""
+    training: Training
+    """Resolved."""
+    directory: str
+    """Where the run's checkpoints go: `DIRECTORY/step-000010/`, with `metrics.jsonl` beside them. Every node must see it."""
+    resources: TrainResources
+    trust_remote_code: bool = False
+
+
+def train(
+    jobs: Sequence[Job],
+    *,
+    storage: str,
+    progress: Callable[[str], None] = log.info,
+    on_metrics: OnMetrics | None = None,
+    resume_seconds: float = RESUME_SECONDS,
+) -> Iterator[Checkpoint | Run]:
+    """Each checkpoint of the jobs as soon as its manifest is there, by step within a run, and each run when it ended or failed.
+
+    What is there already is yielded at once, and a run that has everything starts no trial. Runs go on from their resume state.
+    The caller has connected to Ray.
+
+    Args:
+        jobs: the runs; all with the same resources.
+        storage: where Ray Train and Tune keep their own records; every node must see it.
+        progress: told each run's step, loss and speed every few seconds, as one line.
+        on_metrics: given each run's id and each new step's metrics.
+        resume_seconds: least time between two resume states of a run.
+    """
+    watched = [Watch(run=job.run, steps=job.steps, directory=Path(job.directory), progress=progress, on_metrics=on_metrics) for job in jobs]
+    for watch in watched:
+        watch.forget_failure()
+        yield from watch.new(at_rest=True)
+    waiting = [watch for watch in watched if not watch.ended]
+    if not waiting:
+        return
+    owed = {watch.run.id for watch in waiting}
+    trials = _Trials([job for job in jobs if job.run.id in owed], storage, resume_seconds)
+    while trials.are_running:
+        for watch in waiting:
+            yield from watch.new(at_rest=False)
+        time.sleep(POLL_SECONDS)
+    errors = trials.errors()
+    for watch in waiting:
+        yield from watch.last(errors.get(watch.run.id))
+
+
+class _Quiet(TrialProgressCallback):  # type: ignore[misc]
+    """Tune's own account of its trials, unsaid: a run's progress is told by `Watch`."""
+
+    def _print(self, msg: str) -> None:
+        pass
+
+
+class _Trials:
+    """A Tune experiment in a thread of its own, one trial a run."""
+
+    def __init__(self, jobs: Sequence[Job], storage: str, resume_seconds: float) -> None:
+        """Starts the trials."""
+        # The newer output cannot be silenced.
+        os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+        points = [_point(job, storage, resume_seconds) for job in jobs]
+        resources = jobs[0].resources
+        self._tuner = tune.Tuner(
+            tune.with_resources(_trial, {"CPU": _TRIAL_CPUS}),
+            param_space={"job": tune.grid_search(points)},
+            tune_config=tune.TuneConfig(max_concurrent_trials=resources.concurrent_runs),
+            run_config=tune.RunConfig(
+                name=f"sweep-{digest([job.run.id for job in jobs])}-{time.time_ns()}",
+                storage_path=str(Path(storage).absolute()),
+                verbose=0,
+                callbacks=[_Quiet()],
+                # For a trial that dies itself; a run that cannot go on says so before it is tried again.
+                failure_config=tune.FailureConfig(max_failures=resources.max_failures),
+            ),
+        )
+        self._results: Any = None
+        self._error: Exception | None = None
+        # A daemon: who stops listening to a sweep can end the process, and the runs go on from their states next time.
+        self._thread = threading.Thread(target=self._fit, name="sweep", daemon=True)
+        self._thread.start()
+
+    @property
+    def are_running(self) -> bool:
+        """Whether any trial may still leave something."""
+        return self._thread.is_alive()
+
+    def errors(self) -> dict[str, str]:
+        """The error of each run whose trial failed, by `Run.id`.
+
+        Raises:
+            RuntimeError: Tune itself failed.
+        """
+        if self._error is not None:
+            raise RuntimeError(f"the sweep stopped: {self._error}") from self._error
+        return {result.config["job"]["run"]: _in_words(result.error) for result in self._results if result.error is not None}
+
+    def _fit(self) -> None:
+        try:
+            self._results = self._tuner.fit()
+        except Exception as error:  # noqa: BLE001 - a thread's error is raised where the sweep is read
+            self._error = error
+
+
+def _point(job: Job, storage: str, resume_seconds: float) -> dict[str, Any]:
+    """What a trial is told: plain values, since Tune writes them into its records."""
+    resources = job.resources
+    return {
+        "run": job.run.id,
+        "storage": str(Path(storage).absolute()),
+        "resources": resources.model_dump(mode="json"),
+        "task": {
+            "run": job.run.id,
+            "seed": job.run.seed,
+            "base": job.base,
+            "examples": job.examples,
+            "steps": list(job.steps),
+            "training": job.training.model_dump(mode="json"),
+            "directory": job.directory,
+            "num_threads": max(1, int(resources.cpus_per_worker)),
+            "resume_seconds": resume_seconds,
+            "trust_remote_code": job.trust_remote_code,
+        },
+    }
+
+
+def _trial(config: dict[str, Any]) -> None:
+    """Trains one run with Ray Train; returns when it has ended."""
+    job = config["job"]
+    resources = TrainResources.model_validate(job["resources"])
+    _raise_failure(job["task"]["directory"])
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config=job["task"],
+        torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
+        scaling_config=ray_train.ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=bool(resources.gpus_per_worker),
+            resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.gpus_per_worker else {})},
+            accelerator_type=resources.accelerator_type,
+        ),
+        run_config=ray_train.RunConfig(
+            # A fresh name: the run's state is in its own directory, and Ray's records of an earlier attempt say nothing.
+            name=f"run-{job['run']}-{time.time_ns()}",
+            storage_path=job["storage"],
+            failure_config=ray_train.FailureConfig(max_failures=resources.max_failures),
+        ),
+    )
+    trainer.fit()
+    _raise_failure(job["task"]["directory"])
+
+
+def _worker(settings: dict[str, Any]) -> None:
+    # Neither the driver nor the trial needs what the loop does, and each would pay seconds for importing it.
+    from ray_study.train import loop  # noqa: PLC0415
+
+    loop.worker(settings)
+
+
+def _raise_failure(directory: str) -> None:
+    failure = Path(directory) / FAILURE
+    if failure.is_file():
+        raise RuntimeError(json.loads(failure.read_text())["error"])
+
+
+def _in_words(error: BaseException) -> str:
+    """The last line of an error that says something, since Ray puts whole tracebacks into its messages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

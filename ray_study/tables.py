@@ -1,0 +1,104 @@
+"""A directory of typed rows: a row type as an Arrow schema, and Parquet files of it.
+
+The schema always comes from the row type, never from the data: a column that happens to be empty keeps its type.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs as pafs
+
+Row = TypeVar("Row")
+
+_ARROW: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def schema_of(row_type: type) -> pa.Schema:
+    """The Arrow schema of a row type: strings, 64-bit integers and floats, booleans; optional where the type says so."""
+    hints = get_type_hints(row_type)
+    return pa.schema([_field(field.name, hints[field.name]) for field in fields(row_type)])
+
+
+def _field(name: str, hint: Any) -> pa.Field:
+    optional = get_origin(hint) in (Union, types.UnionType)
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)] if optional else [hint]
+    assert len(kinds) == 1, f"{name}: a column has one type, found {hint}"
+    kind = kinds[0]
+    if get_origin(kind) is Literal:
+        kind = type(get_args(kind)[0])
+    assert kind in _ARROW, f"{name}: no Arrow type for {kind}"
+    return pa.field(name, _ARROW[kind], nullable=optional)
+
+
+def to_table(rows: Iterable[Any], row_type: type) -> pa.Table:
+    """The rows as an Arrow table with the row type's schema."""
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=schema_of(row_type))
+
+
+def write(rows: Iterable[Any], path: str | Path, row_type: type) -> int:
+    """How many rows were written to one Parquet file; it appears whole or not at all.
+
+    Args:
+        rows: instances of `row_type`.
+        path: a local path or a URI (`s3://…`, `gs://…`).
+        row_type: the dataclass whose fields are the columns.
+    """
+    table = to_table(rows, row_type)
+    filesystem, target = locate(path)
+    temporary = f"{target}.part"
+    filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
+    pq.write_table(table, temporary, filesystem=filesystem)
+    filesystem.move(temporary, target)
+    return int(table.num_rows)
+
+
+def read(path: str | Path, row_type: type[Row]) -> list[Row]:
+    """The rows of one Parquet file, or of all files of a directory in the order of their names.
+
+    Raises:
+        ValueError: the columns are not those of `row_type` (made by another version).
+    """
+    filesystem, target = locate(path)
+    files = [target]
+    if filesystem.get_file_info(target).type == pafs.FileType.Directory:
+        selector = pafs.FileSelector(target)
+        files = sorted(info.path for info in filesystem.get_file_info(selector) if info.path.endswith(".parquet"))
+    rows: list[Row] = []
+    for file in files:
+        rows.extend(_rows(pq.read_table(file, filesystem=filesystem, partitioning=None), row_type, file))
+    return rows
+
+
+def _rows(table: pa.Table, row_type: type[Row], file: str) -> list[Row]:
+    expected = schema_of(row_type).names
+    if table.column_names != expected:
+        raise ValueError(
+            f"{file} has the columns {table.column_names}, expected {expected}: it was made by another version of ray-study; "
+            "use that version, or give the study another `storage`"
+        )
+    return [row_type(**row) for row in table.to_pylist()]
+
+
+def locate(path: str | Path) -> tuple[pafs.FileSystem, str]:
+    """The file system and the path on it, of a local path or a URI."""
+    text = str(path)
+    if "://" in text:
+        filesystem, inner = pafs.FileSystem.from_uri(text)
+        return filesystem, inner
+    return pafs.LocalFileSystem(), str(Path(text).absolute())
+
+
+def names(path: str | Path) -> Sequence[str]:
+    """The names of the whole Parquet files of a directory, without their suffix; none where there is no directory."""
+    filesystem, target = locate(path)
+    if filesystem.get_file_info(target).type != pafs.FileType.Directory:
+        return ()
+    found = filesystem.get_file_info(pafs.FileSelector(target))
+    return sorted(info.base_name.removesuffix(".parquet") for info in found if info.path.endswith(".parquet"))

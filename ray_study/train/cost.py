@@ -1,0 +1,107 @@
+"""What training a run takes: memory by part, floating-point operations, bytes on disk. Estimates, from formulas, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from ray_study.config import Training
+from ray_study.models import ModelFacts
+
+LOGIT_CHUNK = 4096
+"""Supervised positions whose logits exist at once: 2.5 GB in fp32 over a vocabulary of 152k."""
+
+BYTES = {"bfloat16": 2, "float32": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Bytes that one worker holds, by what they are for."""
+
+    weights: int
+    """In the precision of the forward pass."""
+    master_weights: int
+    """In fp32, where the forward pass has others."""
+    gradients: int
+    optimizer: int
+    """Adam's two moments."""
+    activations: int
+    """Rough: what the backward pass needs of one micro-batch of the longest rows."""
+    logits: int
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        return sum(int(getattr(self, field.name)) for field in fields(self))
+
+
+def memory_per_worker(found: ModelFacts, training: Training, *, num_workers: int) -> Memory:
+    """The bytes that a worker holds at most.
+
+    Weights, masters, gradients and moments as in Rajbhandari et al., "ZeRO" (2020), figure 1: with P parameters in mixed precision
+    2P + 4P + 8P bytes and the gradients; stage 1 splits masters and moments over the workers, stage 2 gradients too, stage 3 weights
+    too. Gradients are kept in fp32 here, 4P, unless everything is bf16.
+    """
+    parameters, stage = found.num_parameters, training.zero_stage
+    pure = training.master_weights == "bf16"
+    kept = 2 if pure else 4
+    mixed = training.precision == "bf16" and not pure
+
+    def split(size: int, from_stage: int) -> int:
+        return -(-size // num_workers) if stage >= from_stage else size
+
+    return Memory(
+        weights=split((2 if training.precision == "bf16" else 4) * parameters, 3),
+        master_weights=split(4 * parameters if mixed else 0, 1),
+        gradients=split(kept * parameters, 2),
+        optimizer=split(2 * kept * parameters, 1),
+        activations=_activations(found, training),
+        logits=_logits(found, training),
+    )
+
+
+def _activations(found: ModelFacts, training: Training) -> int:
+    """For each token and layer: the inputs of norms and projections, queries, keys and values, and four of the MLP's width.
+
+    Attention keeps nothing that grows with the square of the length (FlashAttention and its like). With gradient checkpointing a
+    layer keeps its input alone, and one layer at a time is computed again (Chen et al., 2016).
+    """
+    queries, keys = found.num_heads * found.head_size, found.num_kv_heads * found.head_size
+    layer = 6 * found.hidden_size + 2 * queries + 2 * keys + 4 * found.intermediate_size
+    tokens = training.micro_batch_size * training.max_length
+    size = 2 if training.precision == "bf16" else 4
+    if training.gradient_checkpointing:
+        return tokens * size * (found.num_layers * found.hidden_size + layer)
+    return tokens * size * found.num_layers * layer
+
+
+def _logits(found: ModelFacts, training: Training) -> int:
+    """Logits, their log-softmax and its gradient in fp32, for a chunk of positions; ZeRO-3 cannot cut them."""
+    tokens = training.micro_batch_size * training.max_length
+    at_once = tokens if training.zero_stage == 3 else min(tokens, LOGIT_CHUNK)
+    return 3 * 4 * at_once * found.vocab_size
+
+
+def training_flops(found: ModelFacts, num_tokens: float, length: int) -> float:
+    """Floating-point operations of learning from so many tokens in rows of `length`.
+
+    Chowdhery et al., "PaLM" (2022), appendix B: 6 N + 12 L H Q T a token, for N weights that multiply, L layers, H heads of size Q and
+    rows of T tokens. An embedding that is only looked up multiplies nothing.
+    """
+    looked_up = 0 if found.tied else found.vocab_size * found.hidden_size
+    per_token = 6 * (found.num_parameters - looked_up) + 12 * found.num_layers * found.num_heads * found.head_size * length
+    return float(per_token) * num_tokens
+
+
+def training_seconds(flops: float, *, peak_flops_per_second: float, utilisation: float, num_workers: int) -> float:
+    """Seconds that so many operations take on workers of a stated peak at a stated share of it."""
+    return flops / (peak_flops_per_second * utilisation * num_workers)
+
+
+def checkpoint_bytes(found: ModelFacts, dtype: str) -> int:
+    """Bytes of the weights of one scored checkpoint; its other files are some megabytes at most."""
+    return BYTES[dtype] * found.num_parameters
+
+
+def resume_bytes(found: ModelFacts, training: Training) -> int:
+    """Bytes of a run's resume state at most: two slots of weights and Adam's moments, deleted when it ends."""
+    return 2 * 3 * (2 if training.master_weights == "bf16" else 4) * found.num_parameters

@@ -1,0 +1,180 @@
+"""The training of one run, as one function: read `train` first. `worker` is what Ray Train calls on each of its workers."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.train.torch import get_device
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from ray_study import tables
+from ray_study.chat import Chat
+from ray_study.config import Training
+from ray_study.model_files import Stamp
+from ray_study.rows import Example
+from ray_study.train import checkpoints
+from ray_study.train.batches import Order, Row, Rows, collate, share, stable_seed, tokenize
+from ray_study.train.parallel import Engine, Place, here, make_engine
+from ray_study.train.schedule import learning_rate
+
+log = logging.getLogger(__name__)
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss or the gradient is no number any more: the run has diverged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What one run is to learn, from what, and where to."""
+
+    run: str
+    """`Run.id`."""
+    seed: int
+    base: str
+    """Directory of step 0."""
+    examples: str
+    """Parquet files of `Example`."""
+    steps: tuple[int, ...]
+    """The steps to save; the last is the run's last."""
+    training: Training
+    directory: str
+    num_threads: int
+    resume_seconds: float
+    """Least time between two resume states: what a crash costs at most, and what writing them may cost."""
+    trust_remote_code: bool
+
+
+def worker(settings: dict[str, Any]) -> None:
+    """Trains as one worker of Ray Train.
+
+    What would fail again in the same way is written down and not raised, so that the run isn't tried again.
+    """
+    task = Task(**{**settings, "training": Training.model_validate(settings["training"]), "steps": tuple(settings["steps"])})
+    place = here(get_device())
+    try:
+        train(task, place)
+    except (ValueError, NonFiniteError) as error:
+        if place.is_first:
+            checkpoints.fail(Path(task.directory), str(error))
+
+
+def train(task: Task, place: Place) -> None:
+    """Trains one run to its last step, from its resume state where there is one.
+
+    Raises:
+        ValueError: the data or the workers do not fit the settings.
+        NonFiniteError: the run diverged; what was saved before stays.
+    """
+    training, directory, last_step = task.training, Path(task.directory), task.steps[-1]
+    torch.set_num_threads(task.num_threads)
+    transformers_logging.disable_progress_bar()
+    found = _rows(task)
+    order = Order(len(found.rows), batch_size=training.batch_size, seed=task.seed, shuffle=training.shuffle)
+    engine = _engine(task, place)
+    progress = checkpoints.read_state(directory, engine, place)
+    num_tokens = progress["num_tokens"]
+    writer = checkpoints.Writer(Path(task.base), directory, trust_remote_code=task.trust_remote_code)
+    metrics = checkpoints.Metrics(directory if place.is_first else None, after=progress["step"])
+    # Decided before any worker writes, since all of them must take part in each checkpoint.
+    owed = frozenset(step for step in task.steps if not writer.is_there(step))
+    place.wait()
+    kept_at = time.monotonic()
+
+    for step in range(progress["step"] + 1, last_step + 1):
+        started = time.monotonic()
+        # Drawn anew each step, so that a resumed run has the dropout that it would have had.
+        torch.manual_seed(stable_seed("step", task.seed, step, place.rank))
+        batch = [found.rows[index] for index in order.of(step)]
+        num_targets = sum(row.num_targets for row in batch)
+        step_tokens = sum(len(row.ids) for row in batch)
+
+        loss, accuracy, seconds_since_kept = _gradient(task, place, engine, batch, time.monotonic() - kept_at)
+        _check_finite("loss", loss, step)
+        rate = learning_rate(training, step, last_step)
+        norm = engine.step(rate)
+        _check_finite("gradient norm", norm, step)
+        num_tokens += step_tokens
+
+        metrics.write(
+            {
+                "step": step,
+                "loss": loss,
+                "token_accuracy": accuracy,
+                "learning_rate": rate,
+                "gradient_norm": norm,
+                "clipped": int(norm > training.max_grad_norm),
+                "tokens": step_tokens,
+                "supervised_tokens": num_targets,
+                "num_tokens": num_tokens,
+                "tokens_per_second": step_tokens / (time.monotonic() - started),
+                "epoch": step / order.per_epoch,
+            }
+        )
+        if step in owed:
+            weights = engine.weights()
+            if place.is_first:
+                writer.write(weights, _stamp(task, step, num_tokens))
+            place.wait()
+        if engine.resumes and seconds_since_kept >= task.resume_seconds and step < last_step:
+            checkpoints.write_state(directory, engine, place, {"step": step, "num_tokens": num_tokens})
+            kept_at = time.monotonic()
+
+    if place.is_first:
+        checkpoints.end(directory, {**found.counts, "num_tokens": num_tokens})
+
+
+def _rows(task: Task) -> Rows:
+    """The run's rows; how many were over-long is logged."""
+    chat = Chat(task.base, trust_remote_code=task.trust_remote_code)
+    examples = tables.read(task.examples, Example)
+    found = tokenize(examples, chat, max_length=task.training.max_length, over_long=task.training.over_long)
+    if found.num_dropped or found.num_truncated:
+        log.warning(
+            "of %d examples, %d were dropped and %d cut at max_length %d",
+            *(len(examples), found.num_dropped, found.num_truncated, task.training.max_length),
+        )
+    return found
+
+
+def _engine(task: Task, place: Place) -> Engine:
+    training = task.training
+    if training.batch_size % place.num_workers:
+        raise ValueError(f"batch_size {training.batch_size} is not divisible by {place.num_workers} workers; change one of them")
+    torch.manual_seed(stable_seed("model", task.seed))
+    dtype = torch.bfloat16 if training.master_weights == "bf16" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(task.base, dtype=dtype, local_files_only=True, trust_remote_code=task.trust_remote_code)
+    local = training.batch_size // place.num_workers
+    return make_engine(model, training, place, num_micro_batches=math.ceil(local / training.micro_batch_size))
+
+
+def _gradient(task: Task, place: Place, engine: Engine, batch: list[Row], waited: float) -> tuple[float, float, float]:
+    """Loss and token accuracy over the whole batch, its gradient accumulated; and the first worker's clock, for all to agree on."""
+    num_targets = sum(row.num_targets for row in batch)
+    parts = share(batch, rank=place.rank, num_workers=place.num_workers, micro_batch_size=task.training.micro_batch_size)
+    totals = torch.zeros(3, dtype=torch.float64, device=place.device)
+    for index, part in enumerate(parts):
+        tensors = {name: tensor.to(place.device) for name, tensor in collate(part, pad_id=0).items()}
+        loss, correct = engine.accumulate(tensors, num_targets, last=index == len(parts) - 1)
+        totals += torch.stack([loss.double(), correct.double(), torch.zeros_like(loss, dtype=torch.float64)])
+    totals[2] = waited if place.is_first else 0.0
+    loss_sum, num_correct, first_waited = place.sum(totals)
+    return loss_sum / num_targets, num_correct / num_targets, first_waited
+
+
+def _check_finite(name: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise NonFiniteError(f"the {name} of step {step} is {value}: the run has diverged; lower the learning rate, or warm up for longer")
+
+
+def _stamp(task: Task, step: int, num_tokens: int) -> Stamp:
+    settings: Mapping[str, object] = {"training": task.training.model_dump(mode="json"), "seed": task.seed, "base": task.base}
+    return Stamp(run=task.run, step=step, num_tokens=num_tokens, settings=settings)

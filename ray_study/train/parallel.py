@@ -1,0 +1,244 @@
+"""How one run's work is spread over workers: plain torch, or DeepSpeed ZeRO, behind one small interface.
+
+Both give the gradient of the loss summed over all response tokens of the batch and divided by their number, whatever the
+micro-batches and workers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from ray_study.config import Training
+from ray_study.train.cost import LOGIT_CHUNK
+from ray_study.train.loss import TokenLoss
+
+Batch = Mapping[str, torch.Tensor]
+Weights = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where this process is among the workers of its run."""
+
+    rank: int
+    num_workers: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it writes what is written once."""
+        return self.rank == 0
+
+    def sum(self, values: torch.Tensor) -> list[float]:
+        """The values added up over all workers."""
+        if self.num_workers > 1:
+            distributed.all_reduce(values)
+        return [float(value) for value in values.tolist()]
+
+    def wait(self) -> None:
+        """Returns when every worker is here."""
+        if self.num_workers > 1:
+            distributed.barrier()
+
+
+def here(device: torch.device) -> Place:
+    """The place of this process; alone where no process group was set up."""
+    if not distributed.is_initialized():
+        return Place(rank=0, num_workers=1, device=device)
+    return Place(rank=distributed.get_rank(), num_workers=distributed.get_world_size(), device=device)
+
+
+class Engine(Protocol):
+    """What learns: holds weights and optimizer, and takes micro-batches."""
+
+    resumes: bool
+    """Whether `state` can be kept and taken up again."""
+
+    def accumulate(self, batch: Batch, num_targets: int, *, last: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """The summed loss and the number of targets hit, after adding the gradient of the loss over `num_targets`.
+
+        Args:
+            batch: one micro-batch of this worker.
+            num_targets: response tokens of the whole batch, over all micro-batches and workers.
+            last: whether it is this worker's last micro-batch of the step.
+        """
+
+    def step(self, learning_rate: float) -> float:
+        """The global gradient norm before clipping, once the weights have moved; they stay where they are if it is not finite."""
+
+    def weights(self) -> Weights:
+        """All weights by name on the first worker; what others get is not to be used. Every worker must call it."""
+
+    def state(self) -> dict[str, Any]:
+        """What this worker needs to go on later: nothing but tensors, numbers, strings and containers of them."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes up what `state` gave."""
+
+
+def make_engine(model: Any, training: Training, place: Place, *, num_micro_batches: int) -> Engine:
+    """The engine that the settings name, around a model in the dtype of its master weights."""
+    if training.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.to(place.device).train()
+    if training.engine == "torch":
+        return TorchEngine(model, training, place)
+    return ZeroEngine(model, training, place, num_micro_batches=num_micro_batches)
+
+
+def optimizer_of(module: torch.nn.Module, training: Training) -> torch.optim.AdamW:
+    """AdamW over all parameters, with the settings' weight decay on each, as in the study."""
+    return torch.optim.AdamW(
+        module.parameters(),
+        lr=training.learning_rate,
+        betas=(training.beta1, training.beta2),
+        eps=training.epsilon,
+        weight_decay=training.weight_decay,
+        fused=True,
+    )
+
+
+class TorchEngine:
+    """Plain torch; with several workers each holds all weights, and gradients are added up (DDP)."""
+
+    resumes = True
+
+    def __init__(self, model: Any, training: Training, place: Place) -> None:
+        self._place = place
+        self._training = training
+        self._loss = TokenLoss(model, chunk=LOGIT_CHUNK)
+        self._module: Any = DistributedDataParallel(self._loss, gradient_as_bucket_view=True) if place.num_workers > 1 else self._loss
+        self._optimizer = optimizer_of(self._loss, training)
+        # With bf16 masters there is nothing to cast: the whole computation is in bf16.
+        self._autocast = training.precision == "bf16" and training.master_weights == "fp32"
+
+    def accumulate(self, batch: Batch, num_targets: int, *, last: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Engine`."""
+        with nullcontext() if last or self._place.num_workers == 1 else self._module.no_sync():
+            with torch.autocast(self._place.device.type, dtype=torch.bfloat16, enabled=self._autocast):
+                loss, correct = self._module(**batch)
+            # DDP averages over workers, and what is wanted is the sum.
+            (loss * (self._place.num_workers / num_targets)).backward()
+        return loss.detach(), correct
+
+    def step(self, learning_rate: float) -> float:
+        """See `Engine`."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self._loss.parameters(), self._training.max_grad_norm))
+        _set_rate(self._optimizer, learning_rate)
+        if math.isfinite(norm):
+            self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def weights(self) -> Weights:
+        """See `Engine`."""
+        return dict(self._loss.model.state_dict())
+
+    def state(self) -> dict[str, Any]:
+        """See `Engine`; every worker has the same, so the first alone keeps it."""
+        if not self._place.is_first:
+            return {}
+        return {"weights": self.weights(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """See `Engine`."""
+        self._loss.model.load_state_dict(state["weights"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+
+class ZeroEngine:
+    """DeepSpeed ZeRO: optimizer state, gradients and weights are split over the workers, by stage.
+
+    With `precision: bf16` it computes on bf16 copies of its fp32 masters, where plain torch casts them operation by operation.
+    """
+
+    resumes = False
+
+    def __init__(self, model: Any, training: Training, place: Place, *, num_micro_batches: int) -> None:
+        # It takes seconds to import and looks for compilers when it does; only who asks for it pays.
+        import deepspeed  # noqa: PLC0415
+
+        if place.device.type == "cpu":
+            # It would compile an operation for shared memory at first use, which takes a minute or a missing compiler.
+            deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        self._place = place
+        self._stage = training.zero_stage
+        # Every worker must gather the head equally often, so its positions cannot be cut by what each worker has.
+        self._loss = TokenLoss(model, chunk=None if self._stage == 3 else LOGIT_CHUNK)
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+            model=self._loss,
+            optimizer=optimizer_of(self._loss, training),
+            config=zero_config(training, place.num_workers, num_micro_batches),
+            dist_init_required=False,
+        )
+        # It rounds them with the weights, and rotary frequencies in bf16 are wrong ones.
+        for name, buffer in model.named_buffers():
+            buffer.data = buffers[name].data
+
+    def accumulate(self, batch: Batch, num_targets: int, *, last: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Engine`; DeepSpeed counts the micro-batches itself."""
+        loss, correct = self._engine(**batch)
+        # It averages over workers, and what is wanted is the sum.
+        self._engine.backward(loss * (self._place.num_workers / num_targets), scale_wrt_gas=False)
+        if not last:
+            self._engine.step()
+        return loss.detach(), correct
+
+    def step(self, learning_rate: float) -> float:
+        """See `Engine`."""
+        _set_rate(self._optimizer, learning_rate)
+        # Without ZeRO and in fp32 it keeps its norm to itself; the gradients are added up already, and whole.
+        norm = torch.nn.utils.get_total_norm(self._gradients()) if self._stage == 0 else None
+        self._engine.step()
+        told = self._engine.get_global_grad_norm()
+        return float(norm if told is None else told)  # type: ignore[arg-type]
+
+    def _gradients(self) -> list[torch.Tensor]:
+        return [parameter.grad for parameter in self._loss.parameters() if parameter.grad is not None]
+
+    def weights(self) -> Weights:
+        """See `Engine`."""
+        whole = self._stage < 3
+        found = self._loss.state_dict() if whole else self._engine._zero3_consolidated_16bit_state_dict() or {}
+        return {name.removeprefix("model."): tensor for name, tensor in found.items()}
+
+    def state(self) -> dict[str, Any]:
+        """See `Engine`; DeepSpeed keeps its parts in a form of its own, so a run that is cut off begins again."""
+        raise AssertionError("the loop asks `resumes` first")
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """See `Engine`."""
+        raise AssertionError("the loop asks `resumes` first")
+
+
+def zero_config(training: Training, num_workers: int, num_micro_batches: int) -> dict[str, Any]:
+    """The DeepSpeed settings of a run."""
+    config: dict[str, Any] = {
+        "train_batch_size": training.micro_batch_size * num_micro_batches * num_workers,
+        "train_micro_batch_size_per_gpu": training.micro_batch_size,
+        "gradient_accumulation_steps": num_micro_batches,
+        "gradient_clipping": training.max_grad_norm,
+        "zero_optimization": {"stage": training.zero_stage},
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 10**9,
+    }
+    if training.precision == "bf16":
+        pure = training.master_weights == "bf16"
+        config["bf16"] = {"enabled": True, "bf16_master_weights_and_grads": pure, "bf16_optimizer_states": pure}
+        config["data_types"] = {"grad_accum_dtype": "bf16" if pure else "fp32"}
+    return config
+
+
+def _set_rate(optimizer: Any, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate

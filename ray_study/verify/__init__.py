@@ -1,0 +1,15 @@
+"""Attempts -> verdicts. One verifier for teacher and student; one module a kind of answer, one dict that names them.
+
+Nothing heavy is imported here: math-verify (and sympy under it) is imported only inside the worker processes of
+`math_worker.py`, since it can hang or fill the memory and only a process can be killed.
+"""
+
+from __future__ import annotations
+
+from ray_study.verify.grading import check_gold, grade
+from ray_study.verify.judging import JUDGES, judge, judge_lenient
+
+VERSION = 1
+"""Raised by hand when a judgement comes to mean something else: stored attempts are then judged again, without a model."""
+
+__all__ = ["JUDGES", "VERSION", "check_gold", "grade", "judge", "judge_lenient"]

@@ -1,0 +1,121 @@
+"""One text and its gold answer -> a judgement. `JUDGES` names what compares, one function a kind of answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ray_study.rows import FinishReason, Judgement, Kind
+from ray_study.verify.answers import answer_part, last_box
+from ray_study.verify.countdown import judge_countdown, last_expression
+from ray_study.verify.maths import judge_math
+from ray_study.verify.refusal import judge_refusal
+from ray_study.verify.simple import judge_choice, judge_exact, judge_number, last_letter, last_line, last_number
+
+TIMEOUT_SECONDS = 8.0
+"""Wall clock of one comparison by math-verify; what takes longer gets the verdict `timeout`."""
+
+Compare = Callable[[str, str, float], Judgement]
+"""(the extracted answer, the gold answer, seconds it may take) -> the judgement."""
+
+JUDGES: dict[Kind, Compare] = {
+    "math": judge_math,
+    "countdown": judge_countdown,
+    "choice": judge_choice,
+    "exact": judge_exact,
+    "number": judge_number,
+    "refusal": judge_refusal,
+}
+
+WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
+    "math": last_number,
+    "countdown": last_expression,
+    "choice": last_letter,
+    "exact": last_line,
+    "number": last_number,
+}
+"""What `judge_lenient` takes as the answer where there is no box."""
+
+
+def judge(
+    kind: Kind,
+    text: str,
+    gold: str,
+    *,
+    finish_reason: FinishReason = "stop",
+    thinking_opened: bool = False,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> Judgement:
+    r"""The strict verdict on one text: the answer is the last `\boxed{}` after the last `</think>`, and nothing else.
+
+    `unfinished` is a text cut at its cap without an answer, or thinking that was opened and never closed. A refusal needs no
+    box. May be called from any thread, Ray task or actor, notebook or script: what can hang runs in a process of its own.
+
+    Args:
+        kind: Which verifier judges.
+        text: What the model wrote, with its thinking.
+        gold: The gold answer in the form that `Problem.answer` documents.
+        finish_reason: How the attempt ended.
+        thinking_opened: Whether the rendered prompt ended inside an open `<think>`.
+        timeout_seconds: Wall clock of one comparison by math-verify.
+
+    Raises:
+        ValueError: No verifier is known for the kind.
+        RuntimeError: The math worker cannot start (math-verify is not installed, for one).
+    """
+    compare = _compare_of(kind)
+    part = _part_to_judge(text, finish_reason, thinking_opened)
+    if isinstance(part, Judgement):
+        return part
+    answer = _strict_answer(kind, part)
+    return compare(answer, gold, timeout_seconds) if answer else _without_answer(kind, finish_reason)
+
+
+def judge_lenient(
+    kind: Kind,
+    text: str,
+    gold: str,
+    *,
+    finish_reason: FinishReason = "stop",
+    thinking_opened: bool = False,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> Judgement:
+    """The verdict of `judge`, but where there is no box the last number, letter, expression or line counts as the answer.
+
+    Thinking that was never closed stays `unfinished`, and a refusal is judged as `judge` does. Arguments and errors are
+    those of `judge`. The gap between the two verdicts is what the format alone costs.
+    """
+    compare = _compare_of(kind)
+    part = _part_to_judge(text, finish_reason, thinking_opened)
+    if isinstance(part, Judgement):
+        return part
+    answer = _strict_answer(kind, part)
+    if not answer and kind in WITHOUT_A_BOX:
+        answer = WITHOUT_A_BOX[kind](part)
+    return compare(answer, gold, timeout_seconds) if answer else _without_answer(kind, finish_reason)
+
+
+def _compare_of(kind: Kind) -> Compare:
+    if kind not in JUDGES:
+        raise ValueError(f"unknown kind of answer {kind!r}; choose from {sorted(JUDGES)}, or add a function to verify/")
+    return JUDGES[kind]
+
+
+def _part_to_judge(text: str, finish_reason: FinishReason, thinking_opened: bool) -> str | Judgement:
+    """The part of the text that may hold an answer, or the judgement where no part may."""
+    if finish_reason == "refused":
+        return Judgement(verdict="error", answer=None, explanation="the model was never asked")
+    part = answer_part(text, thinking_opened=thinking_opened)
+    if part is None:
+        return Judgement(verdict="unfinished", answer=None, explanation="the thinking was opened and never closed")
+    return part
+
+
+def _strict_answer(kind: Kind, part: str) -> str | None:
+    return part.strip() if kind == "refusal" else last_box(part)
+
+
+def _without_answer(kind: Kind, finish_reason: FinishReason) -> Judgement:
+    what = "text after the thinking" if kind == "refusal" else r"filled \boxed{} after the thinking"
+    if finish_reason == "length":
+        return Judgement(verdict="unfinished", answer=None, explanation=f"cut at the cap without a {what}")
+    return Judgement(verdict="no_answer", answer=None, explanation=f"no {what}")

@@ -1,0 +1,58 @@
+"""Opening a lab: a cluster, and the engines that end with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ray_study.assets import cache_directory
+from ray_study.config import Study
+from ray_study.engines import Engines
+from ray_study.materials import Lab
+from ray_study.ray_cluster import connect, prove_shared
+from ray_study.store import Store
+from ray_study.tracking import default_uri
+
+log = logging.getLogger(__name__)
+
+SLACK_CPUS = 2.0
+"""Logical CPUs for what drives the work: Ray Data's tasks, Serve's controller and proxies, Tune's trial."""
+
+
+def needed_cpus(study: Study) -> float:
+    """The logical CPUs that the study's largest stage takes, with what drives it."""
+    resources = study.resources
+    serve = max(pool.replicas * pool.cpus_per_replica for pool in (resources.generate, resources.evaluate))
+    train = resources.train.workers * resources.train.cpus_per_worker * resources.train.concurrent_runs
+    # An idle pool keeps its CPUs while runs train, so both are there at once on a machine without accelerators.
+    return serve + train + SLACK_CPUS
+
+
+@contextmanager
+def open_lab(study: Study, store: Store, progress: Callable[[str], None]) -> Iterator[Lab]:
+    """A lab on the cluster that `RAY_ADDRESS` names, or on one of our own; engines and cluster end with the block.
+
+    Raises:
+        ValueError: the cluster has too little for the study.
+    """
+    engines = Engines(progress)
+    progress("connecting to Ray")
+    verbose = log.isEnabledFor(logging.DEBUG)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    with connect(num_cpus=needed_cpus(study), num_gpus=study.resources.num_gpus, verbose=verbose) as cluster:
+        if cluster.num_nodes > 1:
+            _check_several_nodes(study, store)
+        try:
+            yield Lab(study=study, store=store, engines=engines, cache=cache_directory(), progress=progress)
+        finally:
+            engines.close()
+
+
+def _check_several_nodes(study: Study, store: Store) -> None:
+    if (study.tracking or default_uri(store.root)).startswith("sqlite:"):
+        raise ValueError(
+            "the cluster has several nodes, and SQLite on a shared file system loses writes; set `tracking` to an MLflow server's URI"
+        )
+    prove_shared(store.root)

@@ -1,0 +1,104 @@
+"""`ray job submit` against `ray start --head`, as on a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from programs import ROOT, TINY, environment
+
+from ray_study.analyze import read_study
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+RAY = str(Path(sys.executable).parent / "ray")
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A head of our own; the environment says where its jobs go. Both sides use one token file, whatever an earlier Ray left."""
+    port, dashboard, token = free_port(), free_port(), tmp_path / "token"
+    token.write_text("0" * 64)
+    values = environment(tmp_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), RAY_ADDRESS=f"http://127.0.0.1:{dashboard}")
+    del values["RAY_STUDY_STORAGE"]
+    command = [
+        RAY,
+        "start",
+        "--head",
+        "--block",
+        f"--port={port}",
+        f"--dashboard-port={dashboard}",
+        "--num-cpus=8",
+        "--disable-usage-stats",
+    ]
+    head_values = {key: value for key, value in values.items() if key != "RAY_ADDRESS"}
+    with (tmp_path / "head.txt").open("w") as log:
+        head = subprocess.Popen(command, stdout=log, stderr=log, env=head_values, start_new_session=True)
+    try:
+        wait_for(dashboard, tmp_path / "head.txt")
+        yield values
+    finally:
+        # By its own process group: `ray stop` would end every Ray of the machine.
+        os.killpg(head.pid, signal.SIGTERM)
+        try:
+            head.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+
+
+def wait_for(port: int, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    raise AssertionError(f"the head did not come up:\n{log.read_text()[-3000:]}")
+
+
+def submit(values: dict[str, str], sweep: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    runtime = json.dumps({"env_vars": variables, "excludes": [".venv", ".git", "results"]})
+    program = str(Path(sys.executable).parent / "ray-study")
+    command = [RAY, "job", "submit", "--working-dir", ".", "--runtime-env-json", runtime, "--", program, "run", sweep]
+    deadline = time.monotonic() + 180
+    while True:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=values, timeout=900, check=False)
+        # The dashboard answers before the head's agent is there to take a job.
+        if "No available agent" not in done.stdout + done.stderr or time.monotonic() > deadline:
+            return done
+        time.sleep(3)
+
+
+def test_a_study_runs_as_a_ray_job_and_a_relative_store_is_refused_there(cluster: dict[str, str], tmp_path: Path) -> None:
+    study = yaml.safe_load(Path(TINY).read_text())
+    study["name"] = "job"
+    del study["models"]["tiny"]["pretrain"], study["datasets"]["mixture"], study["datasets"]["short"], study["problems"]["mixture"]
+    study["sweep"] = {"model": "tiny", "dataset": "long"}
+    study["checkpoints"] = {"steps": [8]}
+    sweep = tmp_path / "job.yaml"
+    sweep.write_text(yaml.safe_dump(study))
+
+    refused = submit(cluster, str(sweep), {})
+    assert refused.returncode != 0
+    assert "is relative, and a Ray job runs in a copy" in refused.stdout + refused.stderr
+
+    done = submit(cluster, str(sweep), {"RAY_STUDY_STORAGE": str(tmp_path)})
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert "all that is owed is scored" in done.stdout + done.stderr
+    assert {score.step for score in read_study(tmp_path / "job").scores} == {0, 8}

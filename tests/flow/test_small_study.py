@@ -1,0 +1,113 @@
+"""A whole study on the CPU, with a real engine, real training and a real tracking store."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from programs import Study, ray_study, wait_until_none
+
+from ray_study.analyze import read_study
+
+pytestmark = pytest.mark.slow
+
+
+def made(store: Path) -> dict[str, str]:
+    """When each finished result of a store was made."""
+    return {path.parent.name: json.loads(path.read_text())["made"] for path in store.glob("*/record.json")}
+
+
+def test_all_that_is_owed_is_scored(small_study: Study) -> None:
+    assert small_study.code == 0, small_study.errors[-4000:]
+    assert small_study.output.splitlines()[-1] == "all that is owed is scored"
+
+
+def test_every_checkpoint_sat_every_exam_step_0_included(small_study: Study) -> None:
+    study = read_study(small_study.store)
+    runs = {run.id: run for run in study.runs if run.stage == "sft"}
+    assert {run.dataset for run in runs.values()} == {"long", "short"}
+    cells = {(score.run, score.step, score.benchmark) for score in study.scores}
+    assert cells == {(run, step, name) for run in runs for step in (0, 4, 8) for name in ("sums", "reversing", "copying", "marked")}
+
+
+def test_step_0_is_the_pretrained_model_and_was_asked_once(small_study: Study) -> None:
+    study = read_study(small_study.store)
+    starts = {checkpoint.fingerprint for checkpoint in study.checkpoints if checkpoint.step == 0}
+    assert len(starts) == 1
+    records = [json.loads(path.read_text()) for path in small_study.store.glob("answers-*/record.json")]
+    # One base model and two checkpoints of each of two runs, at four exams.
+    assert len(records) == (1 + 2 * 2) * 4
+    assert sum(record["inputs"]["checkpoint"] in starts for record in records) == 4
+
+
+def test_every_attempt_is_counted_and_carries_its_own_cap(small_study: Study) -> None:
+    study = read_study(small_study.store)
+    attempts = [attempt for cell in study.attempts for attempt in cell.attempts]
+    assert len(attempts) == 2 * 3 * 4 * 8
+    assert all(0 < attempt.num_tokens <= attempt.cap <= 32 for attempt in attempts)
+
+
+def test_the_same_items_are_asked_with_the_same_seeds_at_every_checkpoint(small_study: Study) -> None:
+    study = read_study(small_study.store)
+    exams: dict[str, set[tuple[tuple[str, int, int, str], ...]]] = {}
+    for cell in study.attempts:
+        asked = tuple((each.problem_id, each.sample, each.seed, each.prompt_hash) for each in cell.attempts)
+        exams.setdefault(cell.benchmark, set()).add(asked)
+    assert all(len(forms) == 1 for forms in exams.values())
+
+
+def test_a_second_run_makes_nothing_again_and_doubles_no_metric(small_study: Study) -> None:
+    before, metrics = made(small_study.store), tracked(small_study)
+    again = ray_study("run", small_study.sweep, store=small_study.storage)
+    assert again.returncode == 0, again.stderr[-4000:]
+    assert made(small_study.store) == before
+    assert tracked(small_study) == metrics
+
+
+def tracked(study: Study) -> dict[str, int]:
+    """How many points each metric of each run has in the tracking store."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{study.store}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    return {f"{run.info.run_id}/{key}": len(client.get_metric_history(run.info.run_id, key)) for run in runs for key in run.data.metrics}
+
+
+def test_mlflow_has_a_child_run_a_trial_and_a_scored_model_a_checkpoint(small_study: Study) -> None:
+    client = MlflowClient(tracking_uri=f"sqlite:///{small_study.store}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    runs = client.search_runs([experiment])
+    parent = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert len(parent) == 1
+    assert len(children) == 3
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert all("train/loss" in run.data.metrics for run in children)
+    sft = [run for run in children if run.data.tags["ray_study.stage"] == "sft"]
+    assert all("eval/sums/accuracy" in run.data.metrics for run in sft)
+    models = client.search_logged_models([experiment])
+    scored = [model for model in models if model.metrics]
+    assert len(scored) == 2 * 3
+    assert all({metric.dataset_name for metric in model.metrics} == {"sums", "reversing", "copying", "marked"} for model in scored)
+
+
+def test_status_says_that_nothing_is_owed(small_study: Study) -> None:
+    said = ray_study("status", small_study.sweep, store=small_study.storage)
+    assert said.returncode == 0, said.stdout
+    assert "owed" not in said.stdout
+
+
+def test_the_report_stands_alone_and_can_be_made_again(small_study: Study) -> None:
+    page = small_study.store / "report" / "index.html"
+    text = page.read_text()
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
+    assert "phrase match, not judged" in text
+    page.unlink()
+    again = ray_study("report", small_study.sweep, store=small_study.storage)
+    assert again.returncode == 0, again.stderr
+    assert page.exists()
+
+
+def test_no_process_is_left_behind(small_study: Study) -> None:
+    assert wait_until_none({"RAY_STUDY_STORAGE": str(small_study.storage)}) == {}

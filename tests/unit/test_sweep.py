@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+from ray.util.state import list_actors
+from safetensors.torch import load_file
+
+from ray_study import tables
+from ray_study.config import Model, Scratch, Training, TrainResources
+from ray_study.manifests import MANIFEST, read_manifest
+from ray_study.model_files import prepare
+from ray_study.rows import Checkpoint, Example, Run
+from ray_study.sweep import Job, train
+from ray_study.train.layout import METRICS, RESUME
+
+SCRATCH = Scratch(hidden_size=32, num_layers=2, num_heads=1, intermediate_size=64, positions=256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    root: Path
+    base: str
+    examples: str
+
+    def job(self, run: str, *, steps: Sequence[int] = (2, 10), workers: int = 1, **training: object) -> Job:
+        usual = {"steps": steps[-1], "batch_size": 8, "learning_rate": 1e-3, "max_length": 200, "precision": "fp32", "micro_batch_size": 4}
+        return Job(
+            run=Run(
+                id=run, name=f"the run {run}", stage="sft", model="tiny", dataset="sums", seed=0, settings="{}", status="owed", error=""
+            ),
+            base=self.base,
+            examples=self.examples,
+            steps=tuple(steps),
+            training=Training.model_validate({**usual, **training}),
+            directory=str(self.root / run),
+            resources=TrainResources(workers=workers, max_failures=1),
+        )
+
+    def train(self, *jobs: Job, resume_seconds: float = 1e9) -> list[Checkpoint | Run]:
+        return list(train(jobs, storage=str(self.root / "ray"), progress=lambda line: None, resume_seconds=resume_seconds))
+
+    def loss(self, run: str) -> list[float]:
+        return [json.loads(line)["loss"] for line in (self.root / run / METRICS).read_text().splitlines()]
+
+    def weights(self, run: str, step: int) -> dict[str, torch.Tensor]:
+        return load_file(self.root / run / f"step-{step:06d}" / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    root = tmp_path_factory.mktemp("sweep")
+    base = prepare(Model(scratch=SCRATCH, dtype="float32"), "tiny", root)
+    rows = []
+    for index in range(40):
+        thought = "<think>" + "again " * (index % 5) + "</think>"
+        rows.append(Example(problem_id=f"p{index}", prompt=f"What is {index} + 7?", response=f"{thought}{index + 7}", num_tokens=0))
+    tables.write(rows, root / "examples" / "all.parquet", Example)
+    return Bench(root=root, base=str(base), examples=str(root / "examples"))
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """A Ray of its own, whatever else runs on the machine."""
+    environment = {"OMP_NUM_THREADS": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"}
+    ray.init(address="local", num_cpus=8, include_dashboard=True, log_to_driver=False, runtime_env={"env_vars": environment})
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_checkpoints_come_as_they_are_written_and_a_failed_run_stops_no_other(bench: Bench) -> None:
+    jobs = [
+        bench.job("good"),
+        bench.job("too-large", batch_size=64),
+        bench.job("diverges", learning_rate=1e30, max_grad_norm=1e30, warmup_share=0),
+    ]
+    lines: list[str] = []
+    seen: list[tuple[str, int]] = []
+    found: list[Checkpoint | Run] = []
+    for event in train(
+        jobs, storage=str(bench.root / "ray"), progress=lines.append, on_metrics=lambda run, row: seen.append((run, int(row["step"])))
+    ):
+        found.append(event)
+        if isinstance(event, Checkpoint):
+            assert read_manifest(Path(event.path)).fingerprint == event.fingerprint
+    ended = {event.id: event for event in found if isinstance(event, Run)}
+    assert {run: ended[run].status for run in ended} == {"good": "finished", "too-large": "failed", "diverges": "failed"}
+    assert "40 rows are left to learn from, fewer than one batch of 64" in ended["too-large"].error
+    assert "the run has diverged" in ended["diverges"].error
+    of_good = [event for event in found if isinstance(event, Checkpoint) and event.run == "good"]
+    assert [checkpoint.step for checkpoint in of_good] == [2, 10]
+    assert found.index(ended["good"]) > found.index(of_good[-1])
+    assert [step for run, step in seen if run == "good"] == list(range(1, 11))
+    assert any(line.startswith("the run good: step 10 of 10, loss ") for line in lines)
+
+
+def test_runs_that_have_everything_start_no_trial(bench: Bench) -> None:
+    job = bench.job("there")
+    directory = Path(job.directory)
+    for step in job.steps:
+        target = directory / f"step-{step:06d}"
+        target.mkdir(parents=True, exist_ok=True)
+        raw = json.loads((Path(bench.base) / MANIFEST).read_text())
+        (target / MANIFEST).write_text(json.dumps({**raw, "run": "there", "step": step}))
+    start = time.monotonic()
+    found = bench.train(job)
+    assert [event.step if isinstance(event, Checkpoint) else event.status for event in found] == [2, 10, "finished"]
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_killed_worker_is_replaced_and_the_run_ends_with_the_same_weights(bench: Bench) -> None:
+    bench.train(bench.job("undisturbed", steps=(2, 150)))
+    job = bench.job("killed", steps=(2, 150))
+    killed = False
+    for _ in train([job], storage=str(bench.root / "ray"), progress=lambda line: None, on_metrics=None, resume_seconds=0):
+        if not killed:
+            ended = [
+                row
+                for row in list_actors(address=ray.get_runtime_context().gcs_address, filters=[("state", "=", "ALIVE")])
+                if "RayTrainWorker" in row.class_name
+            ]
+            assert ended, "the run must be under way"
+            os.kill(ended[0].pid, signal.SIGKILL)
+            killed = True
+    assert len(bench.loss("killed")) == 150
+    expected, found = bench.weights("undisturbed", 150), bench.weights("killed", 150)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert not (bench.root / "killed" / RESUME).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_two_workers_learn_what_one_does(bench: Bench) -> None:
+    found = [event for job in (bench.job("one"), bench.job("two", workers=2)) for event in bench.train(job)]
+    assert [event.status for event in found if isinstance(event, Run)] == ["finished", "finished"]
+    assert bench.loss("two") == pytest.approx(bench.loss("one"), rel=1e-5)

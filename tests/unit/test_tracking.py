@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow.entities import LoggedModelStatus
+from mlflow.tracking import MlflowClient
+
+from ray_study.rows import Checkpoint, Run, Score
+from ray_study.tracking import Tracker, default_uri
+
+STEPS = (0, 5, 10)
+
+
+def run_row(name: str = "a", status: str = "finished", error: str = "") -> Run:
+    settings = json.dumps({"learning_rate": 0.1, "steps": 10})
+    return Run(
+        id=f"id-{name}",
+        name=f"tiny {name}",
+        stage="sft",
+        model="tiny",
+        dataset="cot",
+        seed=0,
+        settings=settings,
+        status=status,  # type: ignore[arg-type]
+        error=error,
+    )
+
+
+def checkpoint(step: int, name: str = "a") -> Checkpoint:
+    return Checkpoint(run=f"id-{name}", step=step, path=f"/c/{step}", num_tokens=step * 7, fingerprint=f"f{name}{step}", canary="{}")
+
+
+def score(step: int, value: float | None, name: str = "a") -> Score:
+    return Score(
+        run=f"id-{name}",
+        step=step,
+        benchmark="sums",
+        group="in_domain",
+        metric="accuracy",
+        value=value,
+        standard_error=None if value is None else 0.01,
+        low=None,
+        high=None,
+        num_items=16,
+        num_unjudged=0,
+    )
+
+
+def publish(uri: str, directory: Path, name: str = "a") -> None:
+    """What a study says about one run, from a process that knows nothing of what was said before."""
+    tracker = Tracker(uri, "study", str(directory / "artifacts"))
+    parent = tracker.parent("study", {"sweep.yaml": "name: study\n"})
+    tracker.dataset(parent, "cot", {"digest": "d1", "source": "/store/cot", "profile": "{}"}, "training")
+    tracker.child(parent, run_row(name, status="owed"), "made-1")
+    child = tracker.child(parent, run_row(name), "made-1")
+    tracker.dataset(child, "cot", {"digest": "d1", "source": "/store/cot", "profile": "{}"}, "training")
+    tracker.training(child, [(step, "loss", 1.0 / (step + 1)) for step in range(10)])
+    for step in STEPS:
+        tracker.checkpoint(child, checkpoint(step, name))
+        tracker.scores(child, checkpoint(step, name), [score(step, 0.1 * step / 10 + 0.2, name)], {"sums": "e1"})
+    tracker.finish(parent, complete=True)
+
+
+def everything(client: MlflowClient) -> dict[str, object]:
+    """All that the tracking store holds, for comparison."""
+    experiment = client.get_experiment_by_name("study")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    facts: dict[str, object] = {}
+    for run in runs:
+        history = {
+            key: sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)) for key in run.data.metrics
+        }
+        inputs = [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs]
+        outputs = sorted(output.model_id for output in (run.outputs.model_outputs if run.outputs else []))
+        tags = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
+        facts[run.info.run_id] = (run.info.run_name, run.info.status, run.data.params, history, inputs, outputs, tags)
+    facts["models"] = sorted(model.model_id for model in client.search_logged_models([experiment.experiment_id]))
+    return facts
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A tracking store with one published study; making its tables is what takes seconds."""
+    directory = tmp_path_factory.mktemp("tracking")
+    uri = f"sqlite:///{directory / 'mlflow.db'}"
+    publish(uri, directory)
+    return uri, directory
+
+
+@pytest.fixture
+def client(database: tuple[str, Path]) -> Iterator[MlflowClient]:
+    return MlflowClient(tracking_uri=database[0])
+
+
+def test_a_second_publication_doubles_nothing(database: tuple[str, Path], client: MlflowClient) -> None:
+    before = everything(client)
+    publish(*database)
+    assert everything(client) == before
+    assert len(before) == 3, "the parent, one child, and the models"
+
+
+def test_a_child_belongs_to_its_parent_and_shows_settings_and_metrics(client: MlflowClient) -> None:
+    experiment = client.get_experiment_by_name("study")
+    child = client.search_runs([experiment.experiment_id], "tags.`ray_study.id` = 'id-a/made-1'")[0]
+    parent = client.search_runs([experiment.experiment_id], "tags.`ray_study.id` = 'study'")[0]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.params == {"model": "tiny", "dataset": "cot", "seed": "0", "learning_rate": "0.1", "steps": "10"}
+    assert [point.step for point in client.get_metric_history(child.info.run_id, "train/loss")] == list(range(10))
+    points = client.get_metric_history(child.info.run_id, "eval/sums/accuracy")
+    assert [(point.step, round(point.value, 6)) for point in points] == [(0, 0.2), (5, 0.25), (10, 0.3)]
+    assert parent.info.status == child.info.status == "FINISHED"
+
+
+def test_the_best_checkpoint_is_found_by_a_search_that_sorts_by_score(client: MlflowClient) -> None:
+    experiment = client.get_experiment_by_name("study")
+    order = [{"field_name": "metrics.eval/sums/accuracy", "ascending": False, "dataset_name": "sums", "dataset_digest": "e1"}]
+    best = client.search_logged_models([experiment.experiment_id], order_by=order)[0]
+    assert best.params["step"] == "10"
+    assert best.params["fingerprint"] == "fa10"
+    assert best.tags["ray_study.path"] == "/c/10"
+    assert best.status == LoggedModelStatus.READY
+    good = client.search_logged_models([experiment.experiment_id], filter_string="metrics.`eval/sums/accuracy` > 0.24")
+    assert sorted(model.params["step"] for model in good) == ["10", "5"]
+
+
+def test_a_missing_score_is_not_published_as_a_number(database: tuple[str, Path], client: MlflowClient) -> None:
+    tracker = Tracker(database[0], "missing", str(database[1] / "artifacts"))
+    child = tracker.child(tracker.parent("missing", {}), run_row(), "made-1")
+    tracker.scores(child, checkpoint(5), [score(5, None)], {"sums": "e1"})
+    assert client.get_run(child).data.metrics == {}
+
+
+def test_a_model_that_a_killed_driver_left_half_made_is_completed(database: tuple[str, Path], client: MlflowClient) -> None:
+    tracker = Tracker(database[0], "killed", str(database[1] / "artifacts"))
+    child = tracker.child(tracker.parent("killed", {}), run_row(), "made-1")
+    experiment = client.get_experiment_by_name("killed").experiment_id
+    half = client.create_logged_model(experiment, name="step-5", source_run_id=child, tags={"ray_study.id": f"{child}/5"})
+    model = tracker.checkpoint(child, checkpoint(5))
+    assert model == half.model_id
+    assert client.get_logged_model(model).status == LoggedModelStatus.READY
+    assert [output.model_id for output in client.get_run(child).outputs.model_outputs] == [model]
+
+
+def test_a_run_that_is_trained_again_is_a_new_child_and_a_failed_one_shows_its_error(
+    database: tuple[str, Path], client: MlflowClient
+) -> None:
+    tracker = Tracker(database[0], "again", str(database[1] / "artifacts"))
+    parent = tracker.parent("again", {})
+    first = tracker.child(parent, run_row(status="failed", error="loss is not finite"), "made-1")
+    assert tracker.child(parent, run_row(status="owed"), "made-2") != first
+    failed = client.get_run(first)
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["ray_study.error"] == "loss is not finite"
+
+
+def test_more_metrics_than_one_call_takes_all_arrive_and_only_new_steps_are_added(database: tuple[str, Path], client: MlflowClient) -> None:
+    tracker = Tracker(database[0], "many", str(database[1] / "artifacts"))
+    child = tracker.child(tracker.parent("many", {}), run_row(), "made-1")
+    rows = [(step, "loss", float(step)) for step in range(1500)]
+    tracker.training(child, rows[:1000])
+    tracker.training(child, rows)
+    assert [point.step for point in client.get_metric_history(child, "train/loss")] == list(range(1500))
+
+
+def test_two_processes_publish_to_one_database_at_once_after_the_driver_made_it(database: tuple[str, Path], client: MlflowClient) -> None:
+    program = "import sys; sys.path[:0] = sys.argv[3:]; from test_tracking import publish; from pathlib import Path; " + (
+        "publish(sys.argv[1], Path(sys.argv[1].removeprefix('sqlite:///')).parent, sys.argv[2])"
+    )
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, database[0], name, *folders], stderr=subprocess.PIPE, text=True)
+        for name in ("b", "c")
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    experiment = client.get_experiment_by_name("study").experiment_id
+    for name in ("b", "c"):
+        child = client.search_runs([experiment], f"tags.`ray_study.id` = 'id-{name}/made-1'")
+        assert len(child) == 1
+        assert [point.step for point in client.get_metric_history(child[0].info.run_id, "train/loss")] == list(range(10))
+        models = client.search_logged_models([experiment], filter_string=f"source_run_id = '{child[0].info.run_id}'")
+        assert len(models) == len(STEPS)
+
+
+def test_a_store_that_is_no_local_directory_needs_a_server(tmp_path: Path) -> None:
+    assert default_uri(str(tmp_path)) == f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(ValueError, match=r"SQLite needs one; set `tracking`"):
+        default_uri("s3://bucket/study")
+
+
+def test_a_tracking_store_that_cannot_be_used_is_named() -> None:
+    with pytest.raises(ValueError, match="tracking: nonsense://x cannot be used"):
+        Tracker("nonsense://x", "study", "artifacts")
