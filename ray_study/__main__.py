@@ -96,6 +96,8 @@ def _run(options: argparse.Namespace) -> int:
     study_settings = sweep_file.read(options.sweep)
     _refuse(options.sweep, plan.plan(study_settings))
     store = _store(study_settings)
+    # Progress is told by `_progress`; other libraries' bars would be drawn over it. Read when tqdm is imported.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     # The one allowed local import: `plan`, `status` and `--help` must not load Ray, torch, vLLM or MLflow.
     from ray_study import study  # noqa: PLC0415
     from ray_study.publish import SweepFile  # noqa: PLC0415
@@ -119,7 +121,7 @@ def _progress(*, quiet: bool):  # type: ignore[no-untyped-def]
         if not quiet:
             minutes, seconds = divmod(int(time.monotonic() - start), 60)
             console.print(f"[dim]{minutes:3d}:{seconds:02d}[/dim] ", end="")
-            console.print(text, markup=False)
+            console.print(text, markup=False, soft_wrap=True)
 
     return say
 

@@ -46,10 +46,12 @@ def run_labels(runs: Sequence[Run]) -> dict[str, str]:
 def run_styles(runs: Sequence[Run]) -> Styles:
     """Colour for the data set and marker for the model; with one data set the colour is for whatever tells the runs apart."""
     labels = run_labels(runs)
-    datasets = list(dict.fromkeys(run.dataset for run in runs))
+    # Pretraining comes last: what it is drawn in must not shift the colours of figures that leave it out.
+    datasets = list(dict.fromkeys(run.dataset for run in sorted(runs, key=lambda run: run.stage == "pretrain")))
     models = list(dict.fromkeys(run.model for run in runs))
     meaning = {run.id: run.dataset if len(datasets) > 1 else run.model if len(models) > 1 else labels[run.id] for run in runs}
-    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(dict.fromkeys(meaning.values()))}
+    names = datasets if len(datasets) > 1 else list(dict.fromkeys(meaning.values()))
+    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     markers = {name: MARKERS[number % len(MARKERS)] for number, name in enumerate(models)}
     return Styles(
         by_run={run.id: Style(colour=colours[meaning[run.id]], marker=markers[run.model], label=labels[run.id]) for run in runs},

@@ -139,7 +139,8 @@ def _grid(study: StudyTables, found: Sequence[Trajectory], look: Look) -> Figure
     cards = [card for card in benchmark_cards(study) if any(each.benchmark == card.benchmark for each in drawn)]
     if not cards:
         return _empty("no scores yet")
-    styles = run_styles([run for run in study.runs if run.status != "failed"])
+    examined = {each.run.id for each in found}
+    styles = run_styles([run for run in study.runs if run.id in examined])
     groups = [card.group for card in cards]
     num_columns = min(NUM_COLUMNS, max(max(groups.count(group) for group in groups), min(len(groups), 2)))
     rows = panel_rows(groups, num_columns)

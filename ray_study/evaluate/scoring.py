@@ -10,7 +10,7 @@ from pathlib import Path
 from ray_study import generate, materials
 from ray_study.chat import Chat
 from ray_study.evaluate.suite import Exam, is_owed
-from ray_study.grid import benchmark_literal, planned
+from ray_study.grid import PlannedRun, benchmark_literal, planned
 from ray_study.materials import Lab
 from ray_study.models import positions
 from ray_study.rows import Attempt, Checkpoint
@@ -75,7 +75,7 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
             failed = {exam.name: f"{type(error).__name__}: {error}" for exam in missing}
     cells = []
     for exam in exams:
-        verdicts = None if exam.name in failed else _judge(lab, exam, checkpoint, model)
+        verdicts = None if exam.name in failed else _judge(lab, exam, checkpoint, run)
         cells.append(Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why=failed.get(exam.name, "")))
     return cells
 
@@ -113,8 +113,8 @@ def _workspace(store: Store, exam: Exam, inputs: Mapping[str, object]) -> Worksp
     return store.workspace("answers", fingerprint("answers", VERSION, inputs), [exam.source])
 
 
-def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result:
-    inputs = answers_inputs(lab, exam, checkpoint.fingerprint, model)
+def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Result:
+    inputs = answers_inputs(lab, exam, checkpoint.fingerprint, run.model)
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         attempts = [attempt for name in sorted(workspace.shards()) for attempt in workspace.read(name, Attempt)]
@@ -131,7 +131,8 @@ def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result:
         }
 
     answers = lab.store.make("answers", inputs, build, version=VERSION, sources=[exam.source])
-    label = f"{model} step {checkpoint.step}, {exam.name}"
+    # Step 0 is scored once for all runs of a model.
+    label = f"{run.name if checkpoint.step else run.model} step {checkpoint.step}, {exam.name}"
     return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(answers), label)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from ray_study.analyze import plots
 from ray_study.analyze.study_tables import StudyTables
+from ray_study.rows import Run
 
 MakeStudy = Callable[..., StudyTables]
 
@@ -44,6 +46,14 @@ def test_every_group_has_its_panel_and_a_failed_run_none(make_study: MakeStudy) 
     ]
     colours = {line.get_color() for axes in figure.axes for line in axes.lines}
     assert len(colours) == 1
+
+
+def test_a_run_that_sits_no_exam_is_in_no_legend_of_scores_and_moves_no_colour(make_study: MakeStudy, make_run: Callable[..., Run]) -> None:
+    study = make_study(benchmarks=FEW, steps=(0, 10))
+    with_pretraining = replace(study, runs=[make_run("mixture", stage="pretrain"), *study.runs])
+    (legend,), (before,) = plots.plot_accuracy(with_pretraining).legends, plots.plot_accuracy(study).legends
+    assert [text.get_text() for text in legend.get_texts()] == [text.get_text() for text in before.get_texts()]
+    assert [line.get_color() for line in legend.get_lines()] == [line.get_color() for line in before.get_lines()]
 
 
 def test_the_cap_is_in_the_figure_of_lengths(make_study: MakeStudy) -> None:
