@@ -112,7 +112,7 @@ def _ask_teacher(lab: Lab, workspace: Workspace, rows: Sequence[Problem], teache
     workspace.keep(shard.name for shard in shards)
     owed = [shard for shard in shards if shard.name not in workspace.shards()]
     if owed:
-        with lab.engines.use(directory, lab.study.resources.generate, model.max_model_len) as pool:
+        with lab.engines.use(directory, lab.study.resources.generate, model) as pool:
             generate.drive(owed, pool, directory, workspace.path, progress=lab.progress)
     attempts = [attempt for shard in shards for attempt in workspace.read(shard.name, Attempt)]
     return {

@@ -12,6 +12,7 @@ from ray_study.grid import benchmark_literal, planned
 from ray_study.manifests import MANIFEST, digest, read_manifest
 from ray_study.plan import saved_steps
 from ray_study.store import Store
+from ray_study.verify import VERSION as VERIFY_VERSION
 
 
 def status(study: Study, store: Store) -> tuple[list[str], bool]:
@@ -50,10 +51,15 @@ def checkpoint_steps(store: Store, run: str) -> dict[int, str]:
 
 
 def _scored_cells(study: Study, store: Store) -> set[tuple[str, str]]:
-    """(checkpoint fingerprint, benchmark) of the answers that are stored whole."""
+    """(checkpoint fingerprint, benchmark) of the answers that are stored whole, with their verdicts."""
     wanted = {digest(benchmark_literal(study, name)): name for name in study.evaluation.benchmarks}
-    records = (store.read_json(f"{name}/record.json") for name in store.directories("answers"))
-    return set(_cells((record for record in records if record is not None), wanted))
+    judged = {record["inputs"]["attempts"] for record in _records(store, "verdicts") if record["inputs"]["verify"] == VERIFY_VERSION}
+    return set(_cells((record for record in _records(store, "answers") if record["fingerprint"] in judged), wanted))
+
+
+def _records(store: Store, stage: str) -> Iterator[dict[str, Any]]:
+    found = (store.read_json(f"{name}/record.json") for name in store.directories(stage))
+    return (record for record in found if record is not None)
 
 
 def _cells(records: Iterator[dict[str, Any]], wanted: dict[str, str]) -> Iterator[tuple[str, str]]:

@@ -37,7 +37,8 @@ def open_lab(study: Study, store: Store, progress: Callable[[str], None]) -> Ite
     Raises:
         ValueError: the cluster has too little for the study.
     """
-    engines = Engines(progress)
+    shard_sizes = [study.evaluation.shard_size, *(teacher.shard_size for teacher in study.teachers.values() if teacher.by == "vllm")]
+    engines = Engines(progress, shard_size=min(shard_sizes))
     progress("connecting to Ray")
     verbose = log.isEnabledFor(logging.DEBUG)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

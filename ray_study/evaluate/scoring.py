@@ -90,7 +90,7 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
         workspace.keep(shard.name for shard in shards)
         whole = workspace.shards()
         work += [(workspace, shard) for shard in shards if shard.name not in whole]
-    with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings.max_model_len) as pool:
+    with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings) as pool:
         futures = [pool.submit(checkpoint.path, shard.requests, shard.sampling) for _, shard in work]
         for (workspace, shard), future in zip(work, futures, strict=True):
             workspace.write(shard.name, shard.attempts(future.result()), Attempt)

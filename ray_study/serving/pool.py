@@ -125,7 +125,7 @@ class Pool:
         *,
         max_model_len: int | None,
         application: str,
-        longest_shard: int = 32,
+        shard_size: int = 32,
         trust_remote_code: bool = False,
     ) -> None:
         """Deploys the application and waits until every replica answers.
@@ -135,7 +135,7 @@ class Pool:
             resources: how many replicas, and what each may take.
             max_model_len: positions that the engine keeps; the model's own where it is None.
             application: the name of the Serve application; one of that name must not be open.
-            longest_shard: prompts in the largest shard, which decides how many shards a replica takes at a time.
+            shard_size: prompts in the smallest kind of shard; enough shards are taken at a time to fill the engine with those.
             trust_remote_code: whether code in the model's directory may run.
 
         Raises:
@@ -156,7 +156,7 @@ class Pool:
         _check_cluster(resources)
         self._application = application
         # One shard more than fills the engine: it stays full, and what is beyond goes to another replica.
-        num_shards = math.ceil(resources.max_num_seqs / longest_shard) + 1
+        num_shards = math.ceil(resources.max_num_seqs / shard_size) + 1
         self._open(_deployment(resources, num_shards).bind(settings))
         self.handle = Handle(replicas=serve.get_app_handle(application), serving=serving)
         self.num_slots = resources.replicas * num_shards

@@ -12,6 +12,7 @@ from ray_study.grid import benchmark_literal, planned
 from ray_study.manifests import Canary, Manifest, hash_files, write_manifest
 from ray_study.status import checkpoint_steps, status
 from ray_study.store import Store, fingerprint
+from ray_study.verify import VERSION
 
 
 @pytest.fixture
@@ -39,10 +40,15 @@ def save(store: Store, run: str, step: int) -> str:
     return manifest.fingerprint
 
 
-def answer(store: Store, made: Study, checkpoint: str, benchmark: str = "sums") -> None:
+def answer(store: Store, made: Study, checkpoint: str, benchmark: str = "sums", *, judged: bool = True) -> None:
     inputs = {"checkpoint": checkpoint, "benchmark": benchmark_literal(made, benchmark), "max_model_len": None}
     mark = fingerprint("answers", 1, inputs)
     store.finish(store.workspace("answers", mark), stage="answers", mark=mark, sources=[], facts={"inputs": inputs})
+    if judged:
+        verdict_inputs = {"attempts": mark, "verify": VERSION}
+        verdicts = fingerprint("verdicts", 1, verdict_inputs)
+        facts = {"inputs": verdict_inputs}
+        store.finish(store.workspace("verdicts", verdicts), stage="verdicts", mark=verdicts, sources=[], facts=facts)
 
 
 def finish(store: Store, run: str) -> None:
@@ -69,6 +75,16 @@ def test_a_study_that_was_never_run_owes_every_run_and_looking_makes_nothing(sto
     assert not complete
     assert sum(line.endswith(": owed") for line in text) == 2
     assert not Path(store.root).exists()
+
+
+def test_answers_without_verdicts_are_owed(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    run = planned(made)[0].id
+    answer(store, made, save(store, run, 4), judged=False)
+    text, complete = status(made, store)
+    assert not complete
+    assert "0:scored  2:scored  4:owed  8:scored" in "\n".join(text)
 
 
 def test_a_study_is_complete_when_every_checkpoint_owed_is_scored(store: Store) -> None:

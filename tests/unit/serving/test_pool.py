@@ -34,7 +34,7 @@ def pool(base: Path) -> Iterator[Pool]:
     resources = ServeResources(cpus_per_replica=1, max_num_seqs=16, kv_cache_megabytes=16)
     with (
         connect(num_cpus=2, num_gpus=0),
-        Pool(str(base), resources, max_model_len=None, application="tests", longest_shard=4) as opened,
+        Pool(str(base), resources, max_model_len=None, application="tests", shard_size=4) as opened,
     ):
         yield opened
 
