@@ -33,6 +33,9 @@ OURS = "ray_study.id"
 MOST_METRICS = 900
 """Metrics in one call: MLflow takes a thousand."""
 
+# The UI then speaks of models and training runs; otherwise it guesses, and took checkpoints for versions of an agent.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+
 
 class Tracker:
     """An MLflow experiment for the life of a driver."""
@@ -56,7 +59,7 @@ class Tracker:
             self._client = MlflowClient(tracking_uri=uri)
             found = self._client.get_experiment_by_name(study)
             location = Path(artifacts).as_uri() if uri.startswith("sqlite:") else None
-            self._experiment = found.experiment_id if found else self._client.create_experiment(study, artifact_location=location)
+            self._experiment = found.experiment_id if found else self._client.create_experiment(study, location, tags=_KIND)
         except MlflowException as error:
             raise ValueError(f"tracking: {uri} cannot be used ({error.message}); check the URI and that its server runs") from error
         self._models: dict[tuple[str, int], str] = {}

@@ -120,6 +120,26 @@ def final_table(study: StudyTables) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema)
 
 
+BESIDE = ("lenient_accuracy", "share_boxed", "share_finished", "response_tokens")
+"""What stands beside a strict score: being right without the form, the form, the end, and the length."""
+
+
+def beside(study: StudyTables, found: Sequence[Change]) -> list[dict[str, Any]]:
+    """For each change that has any: the `BESIDE` metrics at its first and its last step, None where one is missing."""
+    by_metric = {(each.run.id, each.benchmark, each.metric): each for each in study_trajectories(study, metrics=BESIDE)}
+    rows: list[dict[str, Any]] = []
+    for change in found:
+        values: dict[str, tuple[float | None, float | None]] = {}
+        for metric in BESIDE:
+            each = by_metric.get((change.run, change.benchmark, metric))
+            by_step = {point.step: point.value for point in each.points} if each else {}
+            # Without a last step there is nothing beside it.
+            values[metric] = (by_step.get(change.first_step), by_step.get(-1 if change.last_step is None else change.last_step))
+        if any(value is not None for pair in values.values() for value in pair):
+            rows.append({"benchmark": change.benchmark, "label": change.label, "metrics": values})
+    return rows
+
+
 def flat(change: Change) -> dict[str, Any]:
     """A change as one row of plain numbers."""
     row: dict[str, Any] = {

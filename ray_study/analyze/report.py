@@ -70,6 +70,7 @@ def build_context(study: StudyTables) -> dict[str, Any]:
         "question": facts.get("question") or "",
         "answer": findings.answer(study, found),
         "changes": found,
+        "beside": findings.beside(study, found),
         "cards": [{"card": card, "note": card_note(card)} for card in benchmark_cards(study)],
         "caps": findings.caps_table(study),
         "datasets": [_dataset(card) for card in facts.get("datasets") or []],

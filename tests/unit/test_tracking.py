@@ -98,6 +98,10 @@ def client(database: tuple[str, Path]) -> Iterator[MlflowClient]:
     return MlflowClient(tracking_uri=database[0])
 
 
+def test_the_ui_is_told_that_these_are_trained_models(client: MlflowClient) -> None:
+    assert client.get_experiment_by_name("study").tags["mlflow.experimentKind"] == "custom_model_development"
+
+
 def test_a_second_publication_doubles_nothing(database: tuple[str, Path], client: MlflowClient) -> None:
     before = everything(client)
     publish(*database)

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ray_study.analyze.findings import answer, changes, final_table
+from ray_study.analyze.findings import BESIDE, answer, beside, changes, final_table
 from ray_study.analyze.report import build_context, card_note, render, write_report
 from ray_study.analyze.study_tables import ScoredAttempts, StudyTables, read_study, schema_of
 from ray_study.rows import GradedAttempt, Run, Score
@@ -218,3 +218,12 @@ def test_a_study_with_nothing_in_it_has_a_report_and_keeps_its_column_types(tmp_
 def test_reading_a_store_without_a_report_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="found no report in"):
         read_study(tmp_path)
+
+
+def test_form_end_and_length_stand_beside_the_score_and_a_missing_value_is_no_zero(make_study: MakeStudy) -> None:
+    study = make_study(benchmarks=("math-500",), datasets=("math-cot",), steps=(0, 10, 40), missing=[(40, "math-500")])
+    (row,) = beside(study, changes(study))
+    expected = {each.metric: each.value for each in study.scores if each.step == 0}
+    for metric in BESIDE:
+        assert row["metrics"][metric] == (expected[metric], None)
+    assert expected["response_tokens"]
