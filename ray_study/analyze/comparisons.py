@@ -103,19 +103,22 @@ def dip(by_step: Mapping[int, ItemMeans], cluster_of: Mapping[str, str] | None =
     The lowest of several noisy points lies below the first one in any trajectory, so the bottom is looked for on one half of
     the items and measured on the other, then the halves swap. The p-value is one-sided and twice the smaller of the two, which
     holds whatever their dependence: a trajectory that never falls is called a dip in at most 5 % of cases. Halves are by a
-    hash of the cluster, the same in every process.
+    hash of the cluster (of the item, where there are too few clusters to be of use), the same in every process.
     """
     steps = sorted(by_step)
     if len(steps) < 2:
         return None
     first, later = steps[0], steps[1:]
     shared = set.intersection(*(set(means) for means in by_step.values()))
-    clusters = cluster_of or {item: item for item in shared}
+    items = sorted(shared)
+    units = independent_units(items, [cluster_of[item] for item in items] if cluster_of else items)
+    # One task of two in each half would measure the bottom of the one on the other.
+    clusters = dict(zip(items, units, strict=True))
     # Ranks of the hash, not its parity: the halves are then equal in their number of clusters.
     ranked = sorted({clusters[item] for item in shared}, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     in_half_a = set(ranked[::2])
-    half_a = [item for item in sorted(shared) if clusters[item] in in_half_a]
-    half_b = [item for item in sorted(shared) if clusters[item] not in in_half_a]
+    half_a = [item for item in items if clusters[item] in in_half_a]
+    half_b = [item for item in items if clusters[item] not in in_half_a]
     if min(len(half_a), len(half_b)) < 2:
         return None
     bottoms, depths, p_values = [], [], []

@@ -36,11 +36,16 @@ class Styles:
 
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:
     """A short label for each run, out of what differs between runs: data set, model, stage, seed, or the name where those do not tell."""
-    parts = {run.id: {"dataset": run.dataset, "model": run.model, "stage": run.stage, "seed": f"seed {run.seed}"} for run in runs}
+    parts = {run.id: {"dataset": run.dataset, "model": run.model, "stage": _stage(run), "seed": f"seed {run.seed}"} for run in runs}
     differ = [key for key in ("dataset", "model", "stage", "seed") if len({each[key] for each in parts.values()}) > 1]
     labels = {run_id: ", ".join(each[key] for key in differ if each[key]) for run_id, each in parts.items()}
     counts = Counter(labels.values())
     return {run.id: labels[run.id] if differ and counts[labels[run.id]] == 1 and labels[run.id] else run.name or run.id for run in runs}
+
+
+def _stage(run: Run) -> str:
+    # What a study is about needs no word; what comes before it does.
+    return "" if run.stage == "sft" else run.stage
 
 
 def run_styles(runs: Sequence[Run]) -> Styles:

@@ -99,6 +99,18 @@ def test_a_real_dip_is_found_with_its_depth_and_its_step() -> None:
     assert found.p_value < 1e-6
 
 
+@pytest.mark.parametrize("num_tasks", [1, 2])
+def test_a_fall_is_found_where_items_come_from_too_few_tasks_to_be_clusters(num_tasks: int) -> None:
+    """Found in a study of two tasks: the one that could always do nothing chose the step at which the other was measured."""
+    can = np.array([float(number % 2 == 0) for number in range(96)])
+    none = np.zeros(96)
+    steps = {step: by_item(values) for step, values in {0: can, 3: can, 42: none, 512: none}.items()}
+    found = dip(steps, {f"p{number}": f"task {number % num_tasks}" for number in range(96)})
+    assert found is not None
+    assert found.depth == pytest.approx(0.5, abs=0.1)
+    assert found.p_value < 1e-6
+
+
 def test_a_dip_needs_two_steps_and_two_halves() -> None:
     assert dip({0: {"a": 1.0, "b": 0.0}}) is None
     assert dip({0: {"a": 1.0}, 5: {"a": 0.0}}) is None

@@ -36,6 +36,11 @@ def test_a_label_says_what_differs_between_runs_and_nothing_else(make_run: Calla
     assert run_labels([alone]) == {alone.id: "the only one"}
 
 
+def test_only_what_comes_before_a_study_is_named_by_its_stage(make_run: Callable[..., Run]) -> None:
+    runs = [make_run("a", "m"), make_run("b", "m"), make_run("mixture", "m", stage="pretrain")]
+    assert list(run_labels(runs).values()) == ["a", "b", "mixture, pretrain"]
+
+
 def test_runs_that_differ_in_settings_only_go_by_name(make_run: Callable[..., Run]) -> None:
     runs = [make_run(id="1", name="slow"), make_run(id="2", name="fast")]
     assert run_labels(runs) == {"1": "slow", "2": "fast"}
