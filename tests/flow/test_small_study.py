@@ -6,9 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 from mlflow.tracking import MlflowClient
-from programs import Study, ray_study, wait_until_none
+from nbclient import NotebookClient
+from programs import ROOT, Study, ray_study, wait_until_none
 
 from ray_study.analyze import read_study
 
@@ -111,3 +113,13 @@ def test_the_report_stands_alone_and_can_be_made_again(small_study: Study) -> No
 
 def test_no_process_is_left_behind(small_study: Study) -> None:
     assert wait_until_none({"RAY_STUDY_STORAGE": str(small_study.storage)}) == {}
+
+
+def test_the_notebook_draws_the_curves_and_the_final_table_of_this_study(small_study: Study) -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / "curves.ipynb", as_version=4)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    first.source = f"store = {str(small_study.store)!r}"
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    assert any("sums" in output.get("data", {}).get("text/html", "") for output in outputs)
