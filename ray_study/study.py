@@ -17,7 +17,8 @@ from functools import partial
 from ray_study import evaluate, results
 from ray_study.claims import claim
 from ray_study.evaluate import Cell, Exam, score_checkpoint
-from ray_study.materials import Lab, load_problems, make_dataset
+from ray_study.examples import make_dataset
+from ray_study.materials import Lab, load_problems
 from ray_study.publish import Publisher, SweepFile
 from ray_study.results import Found
 from ray_study.rows import Checkpoint, Run

@@ -17,14 +17,14 @@ PACKAGE = ROOT / "ray_study"
 NAME = PACKAGE.name
 
 LAYERS: dict[int, set[str]] = {
-    1: {"rows", "settings", "resources", "config"},
+    1: {"rows", "settings", "resources", "teaching", "config"},
     2: {
         *("manifests", "tables", "store", "claims", "grid", "sweep_file", "tracking", "models", "model_files", "assets", "chat"),
         *("serving", "ray_cluster"),
     },
     3: {"problems", "generate", "verify", "selection", "train", "analyze"},
     4: {
-        *("evaluate", "sweep", "materials", "runs", "results", "publish", "working", "engines", "study"),
+        *("evaluate", "sweep", "materials", "attempts", "examples", "runs", "results", "publish", "working", "engines", "study"),
         *("plan", "status", "__main__"),
     },
 }
@@ -56,7 +56,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
 HEAVY = ("torch", "vllm", "ray", "deepspeed", "mlflow", "transformers", "datasets")
 
 LONGER_FILES = {
-    "config": "every key of a sweep file in one place, each with what it means",
     "model_files": "one directory's layout and the four sources that it comes from",
 }
 
