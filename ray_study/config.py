@@ -17,7 +17,10 @@ from ray_study.resources import TrainResources as TrainResources
 from ray_study.rows import Group
 from ray_study.settings import Name, Settings, explain, refuse_secrets
 from ray_study.teaching import Dataset as Dataset
+from ray_study.teaching import Decontaminate as Decontaminate
+from ray_study.teaching import Endpoint as Endpoint
 from ray_study.teaching import Problems as Problems
+from ray_study.teaching import Recorded as Recorded
 from ray_study.teaching import Sampling as Sampling
 from ray_study.teaching import Select as Select
 from ray_study.teaching import Teacher as Teacher

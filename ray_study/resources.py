@@ -20,6 +20,8 @@ class ServeResources(Settings):
     kv_cache_megabytes: int = Field(512, ge=16)
     """On the CPU only; a GPU takes `gpu_memory_utilization`."""
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    prefix_caching: bool = True
+    """Whether prompts that begin alike share what the engine computed of them."""
     accelerator_type: str | None = None
 
 
