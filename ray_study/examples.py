@@ -13,6 +13,9 @@ from ray_study.materials import Lab, load_problems, local_file, verdict_counts
 from ray_study.rows import Example, GradedAttempt, Problem
 from ray_study.store import Result, Workspace, outside
 
+VERSION = 1
+"""Raised by hand when the meaning of a data set's rows changes."""
+
 
 def make_dataset(lab: Lab, name: str, exam_items: Sequence[Problem]) -> Result:
     """The examples of a data set, without the problems that also occur in a benchmark of the study."""
@@ -20,7 +23,7 @@ def make_dataset(lab: Lab, name: str, exam_items: Sequence[Problem]) -> Result:
     inputs = dataset_literal(lab.study, name)
     if dataset.problems is None or dataset.teacher is None:
         files = local_file(dataset.read, dataset.name)
-        return lab.store.make("dataset", inputs, lambda workspace: _read_examples(workspace, name, dataset), sources=files)
+        return lab.store.make("dataset", inputs, lambda workspace: _read_examples(workspace, name, dataset), version=VERSION, sources=files)
     source, rows = load_problems(lab, dataset.problems)
     verdicts = grade_attempts(lab, dataset.problems, dataset.teacher)
     kept, overlaps = problems.decontaminate(rows, exam_items)
@@ -37,7 +40,7 @@ def make_dataset(lab: Lab, name: str, exam_items: Sequence[Problem]) -> Result:
             "num_problems": len(rows),
         }
 
-    return lab.store.make("dataset", inputs, build, sources=[verdicts, source, removed])
+    return lab.store.make("dataset", inputs, build, version=VERSION, sources=[verdicts, source, removed])
 
 
 def _select(

@@ -24,8 +24,8 @@ LAYERS: dict[int, set[str]] = {
     },
     3: {"problems", "generate", "verify", "selection", "train", "analyze"},
     4: {
-        *("evaluate", "sweep", "materials", "attempts", "examples", "runs", "results", "publish", "working", "engines", "study"),
-        *("plan", "status", "__main__"),
+        *("evaluate", "sweep", "materials", "attempts", "examples", "runs", "results", "publish", "recall", "working", "engines", "study"),
+        *("plan", "faults", "status", "__main__"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}
