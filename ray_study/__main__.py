@@ -99,6 +99,13 @@ def _store(study: Study) -> Store:
     return Store(storage, study.name)
 
 
+def _read(path: str) -> Study:
+    """The study of a file. Where it names no tracking store, MLflow's own variable does, as for any program that uses MLflow."""
+    study = sweep_file.read(path)
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return study if study.tracking or not uri else study.model_copy(update={"tracking": uri})
+
+
 def _plan(options: argparse.Namespace) -> int:
     made = plan.plan(sweep_file.read(options.sweep))
     for line in made.lines:
@@ -113,7 +120,7 @@ def _refuse(sweep: str, made: plan.Plan) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    study_settings = sweep_file.read(options.sweep)
+    study_settings = _read(options.sweep)
     _refuse(options.sweep, plan.plan(study_settings))
     store = _store(study_settings)
     # Progress is told by `_progress`; other libraries' bars would be drawn over it. Read when tqdm is imported.
@@ -179,6 +186,10 @@ def _report(options: argparse.Namespace) -> int:
         from ray_study import analyze  # noqa: PLC0415
 
         page = str(analyze.write_report(Path(store.root), analyze.read_study(store.root)))
+    elif not any(Path(store.root).glob("*/record.json")):
+        raise ValueError(
+            f"{store.root} holds no result yet, so there is nothing to report; run the study first: ray-study run {options.sweep}"
+        )
     else:
         # Something was made since the last report, as by a driver that was killed: its rows are read again, which takes longer.
         from ray_study.publish import SweepFile  # noqa: PLC0415
@@ -191,7 +202,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _ui(options: argparse.Namespace) -> int:
-    study = sweep_file.read(options.sweep)
+    study = _read(options.sweep)
     store = _store(study)
     uri = study.tracking or f"sqlite:///{Path(store.root) / 'mlflow.db'}"
     file = Path(uri.removeprefix("sqlite:///"))
