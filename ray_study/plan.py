@@ -111,6 +111,8 @@ def _runs(study: Study) -> Iterator[str]:
         saved = _saved(study, run)
         at = "known once the data set is made" if saved is None else f"checkpoints at {', '.join(map(str, saved))}"
         yield f"run {run.name} [{run.id}]: {steps if steps is not None else '?'} steps of {run.training.batch_size} rows, {at}"
+        if run.training.engine == "deepspeed":
+            yield "  DeepSpeed runs keep no resume state yet: one that is interrupted begins again from step 0"
         yield from _cost(study, run, steps, saved)
 
 
