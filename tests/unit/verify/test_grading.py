@@ -6,7 +6,7 @@ import pytest
 
 from ray_study.rows import KINDS, Attempt, GradedAttempt, Kind, Problem
 from ray_study.verify import JUDGES, check_gold, grade
-from ray_study.verify.grading import GOLD_CHECKS
+from ray_study.verify.gold import GOLD_CHECKS
 
 
 def problem(name: str, kind: Kind, answer: str) -> Problem:
