@@ -1,29 +1,14 @@
-"""Attempts and their problems -> graded attempts, many at once; and the check that every gold answer can be judged against."""
+"""Attempts and their problems -> graded attempts, many at once."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
 
-from ray_study.rows import Attempt, FinishReason, GradedAttempt, Judgement, Kind, Problem
-from ray_study.verify.countdown import why_gold_countdown_fails
-from ray_study.verify.judging import TIMEOUT_SECONDS, judge, judge_lenient
-from ray_study.verify.maths import why_gold_math_fails
-from ray_study.verify.refusal import why_gold_refusal_fails
-from ray_study.verify.simple import why_gold_choice_fails, why_gold_exact_fails, why_gold_number_fails
-
-GOLD_CHECKS: dict[Kind, Callable[[str, float], str]] = {
-    "math": why_gold_math_fails,
-    "countdown": why_gold_countdown_fails,
-    "choice": why_gold_choice_fails,
-    "exact": why_gold_exact_fails,
-    "number": why_gold_number_fails,
-    "refusal": why_gold_refusal_fails,
-}
-_MOST_NAMED = 10
+from ray_study.rows import Attempt, GradedAttempt, Judgement, Problem
+from ray_study.verify.judging import JUDGES, TIMEOUT_SECONDS, lenient_answer, strict_answer
+from ray_study.verify.math_pool import Question, Reply, math_workers
+from ray_study.verify.maths import Pair, asked_pair, decided
 
 
 def grade(
@@ -33,7 +18,10 @@ def grade(
     num_workers: int = 1,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> list[GradedAttempt]:
-    """The attempts with their strict and lenient verdicts, in the order given.
+    """The attempts with their strict and lenient verdicts, in the order given: those of `judge` and `judge_lenient`.
+
+    What needs no computer algebra is decided here. The rest is asked of worker processes, each pair of gold and answer once,
+    however many attempts gave that answer.
 
     Args:
         attempts: What was answered; one that was never asked (`refused`) gets the verdict `error` and keeps its explanation.
@@ -47,40 +35,51 @@ def grade(
     missing = sorted({attempt.problem_id for attempt in attempts} - problems.keys())
     if missing:
         raise ValueError(f"{len(missing)} of the attempts' problems are missing, {missing[0]!r} first; pass the problems that were asked")
-    one = functools.partial(_graded, problems=problems, timeout_seconds=timeout_seconds)
-    if num_workers == 1:
-        return [one(attempt) for attempt in attempts]
-    # Threads only wait: the work is in the worker processes.
-    with ThreadPoolExecutor(num_workers) as threads:
-        return list(threads.map(one, attempts))
+    known: dict[tuple[str, str], Judgement | Pair] = {}
+    found = [_answers(attempt, problems[attempt.problem_id]) for attempt in attempts]
+    for attempt, answers in zip(attempts, found, strict=True):
+        problem = problems[attempt.problem_id]
+        for answer in set(answers):
+            if isinstance(answer, str) and (problem.id, answer) not in known:
+                known[problem.id, answer] = _judgement_or_pair(problem, answer, timeout_seconds)
+    pairs = {pair for pair in known.values() if not isinstance(pair, Judgement)}
+    replies = math_workers().ask_many(pairs, timeout_seconds=timeout_seconds, num_workers=num_workers) if pairs else {}
+
+    def judgement(attempt: Attempt, answer: str | Judgement) -> Judgement:
+        return answer if isinstance(answer, Judgement) else _settled(answer, known[attempt.problem_id, answer], replies)
+
+    return [
+        _graded(attempt, problems[attempt.problem_id], judgement(attempt, strict), judgement(attempt, lenient))
+        for attempt, (strict, lenient) in zip(attempts, found, strict=True)
+    ]
 
 
-def check_gold(problems: Iterable[Problem]) -> None:
-    """Nothing, where every gold answer can be judged against.
-
-    Raises:
-        ValueError: Some cannot; the rows are named with what was found and expected.
-    """
-    faults: list[str] = []
-    for problem in problems:
-        reason = GOLD_CHECKS[problem.kind](problem.answer, TIMEOUT_SECONDS)
-        if reason:
-            faults.append(f"problem {problem.id!r} of {problem.source!r} ({problem.kind}): {reason}")
-    if faults:
-        more = f"\n  and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
-        named = "\n  ".join(faults[:_MOST_NAMED])
-        raise ValueError(f"{len(faults)} gold answers cannot be judged against; mend or drop these rows:\n  {named}{more}")
+def _answers(attempt: Attempt, problem: Problem) -> tuple[str | Judgement, str | Judgement]:
+    """The strict and the lenient answer, or the judgement where there is none. They differ only where no box was found."""
+    finish_reason, opened = attempt.finish_reason, attempt.thinking_opened
+    strict = strict_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened)
+    if isinstance(strict, str) or strict.verdict == "error":
+        return strict, strict
+    return strict, lenient_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened)
 
 
-class _How(TypedDict):
-    finish_reason: FinishReason
-    thinking_opened: bool
-    timeout_seconds: float
+def _judgement_or_pair(problem: Problem, answer: str, timeout_seconds: float) -> Judgement | Pair:
+    """The judgement on an answer, or what a worker has to be asked for it."""
+    if problem.kind != "math":
+        return JUDGES[problem.kind](answer, problem.answer, timeout_seconds)
+    pair = asked_pair(answer, problem.answer)
+    reply = decided(pair)
+    return pair if reply is None else Judgement(verdict=reply[0], answer=answer, explanation=reply[1])
 
 
-def _graded(attempt: Attempt, *, problems: Mapping[str, Problem], timeout_seconds: float) -> GradedAttempt:
-    problem = problems[attempt.problem_id]
-    strict, lenient = _judgements(attempt, problem, timeout_seconds)
+def _settled(answer: str, known: Judgement | Pair, replies: Mapping[Question, Reply]) -> Judgement:
+    if isinstance(known, Judgement):
+        return known
+    verdict, explanation = replies[known]
+    return Judgement(verdict=verdict, answer=answer, explanation=explanation)
+
+
+def _graded(attempt: Attempt, problem: Problem, strict: Judgement, lenient: Judgement) -> GradedAttempt:
     facts = {field.name: getattr(attempt, field.name) for field in dataclasses.fields(attempt)}
     facts["explanation"] = attempt.explanation if attempt.finish_reason == "refused" else strict.explanation
     return GradedAttempt(
@@ -91,12 +90,3 @@ def _graded(attempt: Attempt, *, problems: Mapping[str, Problem], timeout_second
         answer=strict.answer,
         lenient_verdict=lenient.verdict,
     )
-
-
-def _judgements(attempt: Attempt, problem: Problem, timeout_seconds: float) -> tuple[Judgement, Judgement]:
-    """The strict and the lenient judgement. They differ only where no box was found, so the work is not done twice."""
-    how = _How(finish_reason=attempt.finish_reason, thinking_opened=attempt.thinking_opened, timeout_seconds=timeout_seconds)
-    strict = judge(problem.kind, attempt.text, problem.answer, **how)
-    if strict.verdict not in ("no_answer", "unfinished"):
-        return strict, strict
-    return strict, judge_lenient(problem.kind, attempt.text, problem.answer, **how)

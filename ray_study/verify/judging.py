@@ -63,11 +63,8 @@ def judge(
         RuntimeError: The math worker cannot start (math-verify is not installed, for one).
     """
     compare = _compare_of(kind)
-    part = _part_to_judge(text, finish_reason, thinking_opened)
-    if isinstance(part, Judgement):
-        return part
-    answer = _strict_answer(kind, part)
-    return compare(answer, gold, timeout_seconds) if answer else _without_answer(kind, finish_reason)
+    answer = strict_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
+    return answer if isinstance(answer, Judgement) else compare(answer, gold, timeout_seconds)
 
 
 def judge_lenient(
@@ -85,13 +82,27 @@ def judge_lenient(
     those of `judge`. The gap between the two verdicts is what the format alone costs.
     """
     compare = _compare_of(kind)
+    answer = lenient_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
+    return answer if isinstance(answer, Judgement) else compare(answer, gold, timeout_seconds)
+
+
+def strict_answer(kind: Kind, text: str, *, finish_reason: FinishReason, thinking_opened: bool) -> str | Judgement:
+    """The answer that `judge` compares, or the judgement where there is none."""
     part = _part_to_judge(text, finish_reason, thinking_opened)
     if isinstance(part, Judgement):
         return part
-    answer = _strict_answer(kind, part)
+    return _boxed(kind, part) or _without_answer(kind, finish_reason)
+
+
+def lenient_answer(kind: Kind, text: str, *, finish_reason: FinishReason, thinking_opened: bool) -> str | Judgement:
+    """The answer that `judge_lenient` compares, or the judgement where there is none."""
+    part = _part_to_judge(text, finish_reason, thinking_opened)
+    if isinstance(part, Judgement):
+        return part
+    answer = _boxed(kind, part)
     if not answer and kind in WITHOUT_A_BOX:
         answer = WITHOUT_A_BOX[kind](part)
-    return compare(answer, gold, timeout_seconds) if answer else _without_answer(kind, finish_reason)
+    return answer or _without_answer(kind, finish_reason)
 
 
 def _compare_of(kind: Kind) -> Compare:
@@ -110,7 +121,7 @@ def _part_to_judge(text: str, finish_reason: FinishReason, thinking_opened: bool
     return part
 
 
-def _strict_answer(kind: Kind, part: str) -> str | None:
+def _boxed(kind: Kind, part: str) -> str | None:
     return part.strip() if kind == "refusal" else last_box(part)
 
 

@@ -1,68 +1,63 @@
-"""Mathematical answers: equal as written, equal as integers, or equal by math-verify in a worker process."""
+"""Mathematical answers: decided exactly as they are written where that is simple, else by math-verify in a worker process."""
 
 from __future__ import annotations
 
-import re
+from fractions import Fraction
 
-from ray_study.rows import Judgement
-from ray_study.verify.answers import without_text_command
+from ray_study.rows import Judgement, Verdict
 from ray_study.verify.math_pool import math_workers
+from ray_study.verify.spelling import are_same_choice, are_same_words, as_written, cleaned, equal_in_a_base, exact_value, with_unions
 
-_INTEGER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3}){1,300}|\d{1,1000})")
-_TRAILING_PERCENT = re.compile(r"\s*\\?%$")
-_THOUSANDS_SPACE = re.compile(r"(?<=\d)(?:\\[,!; ]|~|\{,\})(?=\d{3}(?!\d))")
-_REPEATING = re.compile(r"(?<![\d.])(\d{0,12})\.(\d{0,12})\\overline\s*\{(\d{1,12})\}")
-_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox)\s*\{([^{}]*)\}")
-_LEFT_RIGHT = re.compile(r"\\(?:left|right)(?![a-zA-Z])")
-_NEEDLESS_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
+Pair = tuple[str, str]
+"""A gold answer and an answer, both in the form that math-verify reads well."""
+
+# math-verify rounds decimals to six places; what differs by more is different for it too.
+_ROUNDING = Fraction(1, 10**6)
 
 
 def judge_math(answer: str, gold: str, timeout_seconds: float) -> Judgement:
     """The verdict of math-verify on the answer, gold first (it is not symmetric); the simple cases need no worker."""
-    ours, theirs = cleaned(answer), cleaned(gold)
-    if ours and _as_written(ours) == _as_written(theirs):
-        return Judgement(verdict="correct", answer=answer, explanation="equal as written")
-    if _INTEGER.fullmatch(ours) and _INTEGER.fullmatch(theirs):
-        equal = _integer(ours) == _integer(theirs)
-        return Judgement(verdict="correct" if equal else "wrong", answer=answer, explanation="compared as integers")
-    verdict, explanation = math_workers().ask(theirs, ours, timeout_seconds=timeout_seconds)
+    verdict, explanation = decided(pair := asked_pair(answer, gold)) or math_workers().ask(*pair, timeout_seconds=timeout_seconds)
     return Judgement(verdict=verdict, answer=answer, explanation=explanation)
+
+
+def asked_pair(answer: str, gold: str) -> Pair:
+    """What math-verify would be asked."""
+    theirs, ours = cleaned(gold), cleaned(answer)
+    return with_unions(theirs, ours), with_unions(ours, theirs)
+
+
+def decided(pair: Pair) -> tuple[Verdict, str] | None:
+    """The verdict and its explanation where no computer algebra is needed, else None."""
+    theirs, ours = pair
+    if ours and as_written(ours) == as_written(theirs):
+        return "correct", "equal as written"
+    values = exact_value(ours), exact_value(theirs)
+    if values[0] is not None and values[1] is not None:
+        if values[0] == values[1]:
+            return "correct", "compared as exact numbers"
+        if abs(values[0] - values[1]) > _ROUNDING or "." not in ours + theirs:
+            return "wrong", "compared as exact numbers"
+    in_base = equal_in_a_base(ours, theirs)
+    if in_base is not None:
+        return ("correct" if in_base else "wrong"), "compared digit by digit in the base named"
+    if are_same_words(ours, theirs):
+        return "correct", "the same words"
+    if are_same_choice(ours, theirs):
+        return "correct", "the same choice"
+    return None
+
+
+def gold_to_parse(gold: str) -> str | None:
+    """The gold answer as math-verify would read it, or None where it is a plain number and needs no parser."""
+    text = cleaned(gold)
+    return None if exact_value(text) is not None else text
 
 
 def why_gold_math_fails(gold: str, timeout_seconds: float) -> str:
     """Why the gold answer cannot be judged against, or an empty string where it parses as LaTeX."""
-    text = cleaned(gold)
-    if _INTEGER.fullmatch(text):
+    text = gold_to_parse(gold)
+    if text is None:
         return ""
     verdict, explanation = math_workers().ask(text, None, timeout_seconds=timeout_seconds)
     return "" if verdict == "correct" else explanation
-
-
-def cleaned(answer: str) -> str:
-    r"""The answer in the form in which math-verify reads it well: it stumbles over percent signs, `1\,000` and `5.`.
-
-    Percent signs at the end go on both sides, so 50 and 50 % are equal, and 0.5 is not. `0.\overline{3}` becomes a fraction.
-    """
-    text = without_text_command(answer).replace("−", "-").replace("π", r"\pi ")
-    if text.endswith(".") and not text.endswith(".."):
-        text = text[:-1].rstrip()
-    text = _TRAILING_PERCENT.sub("", text)
-    text = _THOUSANDS_SPACE.sub("", text)
-    return _REPEATING.sub(_repeating_as_fraction, text)
-
-
-def _repeating_as_fraction(found: re.Match[str]) -> str:
-    whole, fixed, repeating = found.groups()
-    top = int(whole + fixed + repeating) - int((whole + fixed) or "0")
-    return rf"\frac{{{top}}}{{{'9' * len(repeating)}{'0' * len(fixed)}}}"
-
-
-def _as_written(text: str) -> str:
-    """The answer without what never changes its meaning. Space between letters or digits stays: `1 1/2` is not `11/2`."""
-    text = _TEXT_COMMAND.sub(r"\1", _LEFT_RIGHT.sub("", text))
-    text = text.replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac").replace(r"\!", "")
-    return _NEEDLESS_SPACE.sub("", text)
-
-
-def _integer(text: str) -> int:
-    return int(text.replace(",", ""))

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from ray_study.rows import KINDS, Attempt, GradedAttempt, Kind, Problem
-from ray_study.verify import JUDGES, check_gold, grade
-from ray_study.verify.grading import GOLD_CHECKS
+from ray_study.verify import JUDGES, check_gold, grade, judge, judge_lenient
+from ray_study.verify.gold import GOLD_CHECKS
 
 
 def problem(name: str, kind: Kind, answer: str) -> Problem:
@@ -133,3 +133,21 @@ def test_v5_a_bare_latex_gold_is_read_as_latex() -> None:
     check_gold(rows.values())
     graded = grade([attempt("root", r"\boxed{\frac{3}{2\sqrt{3}}}"), attempt("set", r"\boxed{\{2, 1\}}")], rows)
     assert [row.verdict for row in graded] == ["correct", "correct"]
+
+
+def test_grading_many_at_once_gives_the_verdicts_of_judging_one_by_one() -> None:
+    answers = ["1/2", "0.5", r"\frac{2}{4}", r"x", r"2^{-1}", "50\\%", r"\frac{1}{2}\text{ cm}", r"\frac{1}{", "0.5 = x"]
+    attempts = [attempt("half", rf"So \boxed{{{answer}}}", sample=sample) for sample, answer in enumerate(answers)] * 3
+    graded = grade(attempts, PROBLEMS, num_workers=2)
+    for row in graded:
+        alone = judge("math", row.text, "1/2")
+        assert (row.verdict, row.answer, row.explanation) == (alone.verdict, alone.answer, alone.explanation)
+        assert row.lenient_verdict == judge_lenient("math", row.text, "1/2").verdict
+
+
+def test_v5_many_golds_are_checked_and_each_row_with_a_bad_one_is_named_in_its_order() -> None:
+    rows = [problem(f"row {number}", "math", rf"\frac{{{number}}}{{x}}" if number % 3 else str(number)) for number in range(60)]
+    check_gold(iter(rows))
+    bad = [problem("first bad", "math", "???"), problem("second bad", "choice", "K"), problem("third bad", "math", "???")]
+    with pytest.raises(ValueError, match=r"(?s)3 gold answers.*'first bad'.*'second bad'.*'third bad'"):
+        check_gold([*rows, *bad], num_workers=2)

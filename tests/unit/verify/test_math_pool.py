@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ray_study.verify import judge
-from ray_study.verify.math_pool import MathWorkers, math_workers
+from ray_study.verify.math_pool import MathWorker, MathWorkers, math_workers
 
 PAIRS = [("1/2", "0.5"), (r"\sqrt{8}", r"2\sqrt{2}"), ("x+y", "x-y"), ("[1,2)", "(1,2)"), (r"\{1,2\}", r"\{2,1\}"), ("1/3", "0.333")]
 EXPECTED = ["correct", "correct", "wrong", "wrong", "correct", "wrong"]
@@ -155,3 +155,72 @@ def test_a_forked_child_does_not_read_its_parents_workers() -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert verdicts() == EXPECTED
     assert parents & set(math_workers().idle_process_ids())
+
+
+SLOW = ["((((10!)!)!)!)!", "((((11!)!)!)!)!", "(" * 2000 + "x" + ")" * 2000, r"\sqrt{" * 900 + "x" + "}" * 900]
+
+
+def test_v2_the_pathological_inputs_as_a_set_leave_every_other_verdict_as_it_is() -> None:
+    """One message holds hanging and ordinary questions: a hang is its own, and the child that follows judges the rest."""
+    workers = MathWorkers(most=2)
+    questions: list[tuple[str, str | None]] = [*PAIRS, *(("1/2", slow) for slow in SLOW)]
+    replies = workers.ask_many(questions, timeout_seconds=1.5, num_workers=2)
+    assert [replies[pair][0] for pair in PAIRS] == EXPECTED
+    assert {replies["1/2", slow][0] for slow in SLOW} <= {"timeout", "error"}
+    assert len(replies) == len(questions)
+    workers.close()
+
+
+def test_v2_a_hang_inside_a_message_does_not_touch_what_stands_before_or_after_it() -> None:
+    worker = MathWorker()
+    before = worker.computing_id
+    replies = worker.compare([("1/2", "0.5"), ("1", SLOW[0]), ("x+y", "x-y")], 1.5)
+    assert replies is not None
+    assert [verdict for verdict, _ in replies] == ["correct", "timeout", "wrong"]
+    assert replies[1][1] == "math-verify took more than 1.5 s"
+    assert worker.computing_id != before
+    assert _stopped_within(before, 5)
+    worker.kill()
+
+
+def test_v3_an_answer_that_takes_more_than_the_memory_limit_is_an_error_or_a_timeout_and_never_wrong() -> None:
+    workers = MathWorkers(most=1)
+    verdict, explanation = workers.ask("1", "(10^{10^{9}})! + 9^{9^{9}}", timeout_seconds=4)
+    assert verdict in ("timeout", "error")
+    assert explanation
+    assert workers.ask("1/2", "0.5", timeout_seconds=8)[0] == "correct"
+    workers.close()
+
+
+def test_the_child_that_computes_has_a_memory_limit_and_its_guard_none() -> None:
+    worker = MathWorker()
+    limits = Path(f"/proc/{worker.computing_id}/limits").read_text(encoding="ascii")
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
+    assert line.split()[3:5] == [str(4 * 2**30)] * 2
+    worker.kill()
+
+
+def test_many_questions_are_each_asked_once_and_answered_alike_by_one_and_by_two_workers() -> None:
+    questions: list[tuple[str, str | None]] = [(rf"\frac{{{number}}}{{x}}", rf"\frac{{x}}{{{number % 7}}}") for number in range(3, 60)] * 2
+    replies = []
+    for num_workers in (1, 2):
+        workers = MathWorkers(most=2)
+        replies.append(workers.ask_many(questions, timeout_seconds=30, num_workers=num_workers))
+        assert len(workers.idle_process_ids()) <= num_workers
+        workers.close()
+    assert replies[0] == replies[1]
+    assert set(replies[0]) == set(questions)
+
+
+def test_a_guard_that_is_killed_at_work_is_replaced_and_its_questions_are_asked_again() -> None:
+    workers = MathWorkers(most=1)
+    workers.ask("1/2", "0.5", timeout_seconds=8)
+    guard = os.getpgid(workers.idle_process_ids()[0])
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(workers.ask_many, [("1", SLOW[0]), *PAIRS], timeout_seconds=2, num_workers=1)
+        time.sleep(0.5)
+        os.killpg(guard, signal.SIGKILL)
+        replies = asked.result(timeout=60)
+    assert [replies[pair][0] for pair in PAIRS] == EXPECTED
+    assert replies["1", SLOW[0]][0] in ("error", "timeout")
+    workers.close()

@@ -1,0 +1,60 @@
+"""The check that every gold answer can be judged against, before anything is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable
+
+from ray_study.rows import Kind, Problem
+from ray_study.verify.countdown import why_gold_countdown_fails
+from ray_study.verify.judging import TIMEOUT_SECONDS
+from ray_study.verify.math_pool import math_workers
+from ray_study.verify.maths import gold_to_parse, why_gold_math_fails
+from ray_study.verify.refusal import why_gold_refusal_fails
+from ray_study.verify.simple import why_gold_choice_fails, why_gold_exact_fails, why_gold_number_fails
+
+GOLD_CHECKS: dict[Kind, Callable[[str, float], str]] = {
+    "math": why_gold_math_fails,
+    "countdown": why_gold_countdown_fails,
+    "choice": why_gold_choice_fails,
+    "exact": why_gold_exact_fails,
+    "number": why_gold_number_fails,
+    "refusal": why_gold_refusal_fails,
+}
+_MOST_NAMED = 10
+
+
+def check_gold(problems: Iterable[Problem], *, num_workers: int | None = None) -> None:
+    """Nothing, where every gold answer can be judged against.
+
+    Args:
+        problems: May be a generator: only the golds that need a parser are kept, each once.
+        num_workers: How many golds are parsed at once; by default one a core.
+
+    Raises:
+        ValueError: Some cannot; the rows are named with what was found and expected.
+    """
+    faults: dict[int, str] = {}
+    to_parse: dict[str, list[tuple[int, str]]] = {}
+    for place, problem in enumerate(problems):
+        name = f"problem {problem.id!r} of {problem.source!r} ({problem.kind})"
+        text = gold_to_parse(problem.answer) if problem.kind == "math" else None
+        if text is not None:
+            to_parse.setdefault(text, []).append((place, name))
+        elif problem.kind != "math" and (reason := GOLD_CHECKS[problem.kind](problem.answer, TIMEOUT_SECONDS)):
+            faults[place] = f"{name}: {reason}"
+    for text, reason in _unparsed(to_parse, num_workers or os.cpu_count() or 1).items():
+        faults |= {place: f"{name}: {reason}" for place, name in to_parse[text]}
+    if faults:
+        named = [faults[place] for place in sorted(faults)]
+        more = f"\n  and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        listed = "\n  ".join(named[:_MOST_NAMED])
+        raise ValueError(f"{len(named)} gold answers cannot be judged against; mend or drop these rows:\n  {listed}{more}")
+
+
+def _unparsed(texts: Collection[str], num_workers: int) -> dict[str, str]:
+    """The texts that math-verify cannot read, each with the reason."""
+    if not texts:
+        return {}
+    replies = math_workers().ask_many([(text, None) for text in texts], timeout_seconds=TIMEOUT_SECONDS, num_workers=num_workers)
+    return {text: explanation for (text, _), (verdict, explanation) in replies.items() if verdict != "correct"}
