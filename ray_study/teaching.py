@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, model_validator
 
@@ -49,6 +50,12 @@ class Endpoint(Settings):
     """The environment variable that holds the key; it is read by the driver, sent to the server and written nowhere."""
     requests_at_once: int = Field(16, ge=1)
     timeout_seconds: float = Field(600, gt=0)
+
+    @property
+    def public_url(self) -> str:
+        """The address as it may be shown: without user, password and query."""
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
 class Recorded(Settings):
