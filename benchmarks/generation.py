@@ -177,9 +177,11 @@ def measure(rows: list[Problem], directory: Path, model: Model, asking: Asking, 
     ):
         for number in range(-1, rounds):
             now = replace(asking, seed_parts=(number, "bench"))
-            there = stage(rows, pool, directory, now, Path(root) / str(number))
-            here = offline.run(work_of(rows, chat, now))
-            bare = offline.run(work_of(rows, chat, now, seeded=False))
+            # A short first round: tasks load their libraries, engines their kernels.
+            asked = rows if number >= 0 else rows[:SHARD]
+            there = stage(asked, pool, directory, now, Path(root) / str(number))
+            here = offline.run(work_of(asked, chat, now))
+            bare = offline.run(work_of(asked, chat, now, seeded=False))
             row = {"stage": speed(there), "offline": speed(here), "unseeded": speed(bare), "ratio": speed(there) / speed(here)}
             label = "warm-up" if number < 0 else f"round {number + 1}"
             print(label, {key: round(value, 3) for key, value in row.items()}, flush=True)

@@ -198,6 +198,6 @@ def test_where_a_server_stands_identifies_nothing_and_its_model_does() -> None:
         return attempts_literal(study({"teachers/one": {"by": "endpoint", "endpoint": settings}}), "sums", "one")
 
     assert literal() == literal(url="http://two.example/v1", key_from="TEACHER_KEY", requests_at_once=2, timeout_seconds=9)
-    assert "example" not in str(literal())
+    assert "one.example" not in str(literal())
     assert "TEACHER_KEY" not in str(literal(key_from="TEACHER_KEY"))
     assert literal() != literal(model="another")
