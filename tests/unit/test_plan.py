@@ -109,7 +109,7 @@ def test_the_pretraining_run_is_planned_and_checked_too() -> None:
     assert any("run 'tiny pretrain': batch_size 7 is not divisible" in fault for fault in faults(changes))
 
 
-ENDPOINT = {"by": "endpoint", "endpoint": {"url": "https://host.example/v1?api-key=abc", "model": "big", "key_from": "TEACHER_KEY"}}
+ENDPOINT = {"by": "endpoint", "endpoint": {"url": "https://host.example/v1?api-version=abc", "model": "big", "key_from": "TEACHER_KEY"}}
 
 
 def test_a_plan_says_how_often_a_teacher_may_be_asked_and_in_how_many_rounds() -> None:

@@ -104,5 +104,5 @@ def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else() -> None:
 
 
 def test_an_address_is_shown_without_what_may_be_a_secret() -> None:
-    endpoint = Endpoint(url="https://host.example/v1/?api-key=abc", model="m")
+    endpoint = Endpoint(url="https://host.example/v1/?api-version=abc", model="m")
     assert Server(endpoint, key=None).name == endpoint.public_url == "https://host.example/v1"
