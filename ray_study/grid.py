@@ -179,14 +179,31 @@ def pretrain_literal(study: Study, name: str) -> dict[str, Any]:
     }
 
 
+HOW_OFTEN = ("num_attempts", "until_correct", "at_most")
+"""Of a teacher's settings: how many attempts there are, not what each one is."""
+
+
+def teacher_literal(study: Study, name: str) -> dict[str, Any]:
+    """Who is asked and how: with the study's seed, a problem and the number of an attempt it decides what is asked."""
+    settings = study.teachers[name]
+    literal = settings.model_dump(
+        mode="json",
+        exclude={
+            # Where a server stands and how the work is cut says nothing about an answer.
+            **dict.fromkeys(("model", "shard_size", *HOW_OFTEN), True),
+            "endpoint": {"url", "key_from", "requests_at_once", "timeout_seconds"},
+        },
+    )
+    return {**literal, "model": model_literal(study, settings.model) if settings.model is not None else None}
+
+
 def attempts_literal(study: Study, problems: str, teacher: str) -> dict[str, Any]:
     """What identifies a teacher's attempts at a set of problems."""
     settings = study.teachers[teacher]
     return {
         "problems": problems_literal(study.problems[problems]),
-        # A shard's size says how the work is cut, not what is asked.
-        "teacher": settings.model_dump(mode="json", exclude={"model", "shard_size"}),
-        "model": model_literal(study, settings.model) if settings.model is not None else None,
+        "teacher": teacher_literal(study, teacher),
+        **{key: getattr(settings, key) for key in HOW_OFTEN},
         "seed": study.seed,
     }
 

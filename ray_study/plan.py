@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from ray_study import assets, faults, problems
 from ray_study.config import Model, Study
@@ -28,6 +29,7 @@ def plan(study: Study) -> Plan:
     lines = [
         f"study {study.name}: {' '.join(study.question.split())}",
         *_fetches(study),
+        *_teachers(study),
         *_data(study),
         *_runs(study),
         *_scores(study),
@@ -75,7 +77,28 @@ def _data(study: Study) -> Iterator[str]:
         teacher = study.teachers[dataset.teacher]
         asked = study.problems[dataset.problems].num_problems
         attempts = f"{asked or 'all'} problems x {teacher.num_attempts} attempts by {dataset.teacher}"
+        if teacher.until_correct is not None:
+            most = f", {asked * teacher.most_attempts} in all" if asked else ""
+            attempts += f" a round until {teacher.until_correct} correct, at most {teacher.most_attempts} each{most}"
+        elif teacher.by == "recorded":
+            attempts = f"{asked or 'all'} problems, attempts recorded in {dataset.teacher}"
         yield f"data set {name}: {attempts}, select {dataset.select.policy}, transform {dataset.transform}"
+
+
+def _teachers(study: Study) -> Iterator[str]:
+    for name, teacher in study.teachers.items():
+        if teacher.endpoint is not None:
+            key = f"with the key in {teacher.endpoint.key_from}" if teacher.endpoint.key_from else "without a key"
+            yield (
+                f"teacher {name}: {teacher.endpoint.model} at {teacher.endpoint.public_url} {key}, "
+                f"{teacher.endpoint.requests_at_once} requests at once"
+            )
+        if teacher.recorded is not None:
+            recorded = teacher.recorded
+            version = f"@{recorded.revision or 'main'}, {recorded.split}" if recorded.read == "hub" else ""
+            yield f"teacher {name}: attempts recorded in {recorded.read} {recorded.name}{version}"
+        if teacher.until_correct is not None:
+            yield f"teacher {name}: rounds of {teacher.num_attempts}, at most {-(-teacher.most_attempts // teacher.num_attempts)}"
 
 
 def num_examples(study: Study, name: str) -> int | None:
@@ -169,6 +192,7 @@ def _faults(study: Study) -> Iterator[str]:
     yield from faults.material_faults(study)
     yield from faults.engine_faults(study)
     yield from _solver_faults(study)
+    yield from _recorded_faults(study)
     yield from _exam_faults(study)
     for run in planned(study):
         yield from (f"run {run.name!r}: {fault}" for fault in run_faults(study, run))
@@ -179,6 +203,13 @@ def _solver_faults(study: Study) -> Iterator[str]:
         solved = dataset.teacher is not None and study.teachers[dataset.teacher].by == "solver"
         if solved and dataset.select.per_problem != 1:
             yield f"datasets.{name}.select.per_problem: the solver writes one solution a problem, found {dataset.select.per_problem}"
+
+
+def _recorded_faults(study: Study) -> Iterator[str]:
+    for name, teacher in study.teachers.items():
+        recorded = teacher.recorded
+        if recorded is not None and recorded.read != "hub" and not Path(recorded.name).is_file():
+            yield f"teachers.{name}.recorded.name: there is no file {recorded.name!r}; name a {recorded.read} file of this machine"
 
 
 def _exam_faults(study: Study) -> Iterator[str]:

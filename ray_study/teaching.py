@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field, model_validator
 
@@ -49,6 +51,22 @@ class Endpoint(Settings):
     """The environment variable that holds the key; it is read by the driver, sent to the server and written nowhere."""
     requests_at_once: int = Field(16, ge=1)
     timeout_seconds: float = Field(600, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        parts = urlsplit(self.url)
+        secret = [name for name, _ in parse_qsl(parts.query) if re.search(r"key|token|secret|sig|auth|passw", name, re.IGNORECASE)]
+        if secret or "@" in parts.netloc:
+            raise ValueError(
+                "endpoint.url carries a credential; take it out, put it into an environment variable and name that in `key_from`"
+            )
+        return self
+
+    @property
+    def public_url(self) -> str:
+        """The address as it may be shown: without user, password and query."""
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
 class Recorded(Settings):
@@ -111,7 +129,7 @@ class Teacher(Settings):
         for key, by in (("model", "vllm"), ("endpoint", "endpoint"), ("recorded", "recorded")):
             if (getattr(self, key) is not None) != (self.by == by):
                 hint = "name an entry of `models`, as in `model: smollm2-135m`" if key == "model" else f"`{key}` goes with `by: {by}`"
-                raise ValueError(f"found `by: {self.by}` {'without' if self.by == by else 'with'} a {key}; {hint}")
+                raise ValueError(f"found `by: {self.by}` {'without' if self.by == by else 'with'} `{key}`; {hint}")
         asks = self.by in ("vllm", "endpoint")
         if not asks and (self.num_attempts != 1 or self.worked_examples or self.until_correct or self.prompt_template):
             what = "the solver writes one solution a problem" if self.by == "solver" else "recorded attempts are taken as they are"

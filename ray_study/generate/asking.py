@@ -34,6 +34,16 @@ class Asking:
     """What the seeds come from, beside the problem and the number of the attempt."""
     worked_examples: Sequence[WorkedExample]
     thinking: bool | None
+    prompt_template: str | None = None
+    """What is asked, with `{prompt}` where the problem's own prompt stands; None asks the problem as it is."""
+
+    def question(self, problem: Problem) -> str:
+        """The user turn that is asked."""
+        return problem.prompt if self.prompt_template is None else self.prompt_template.replace("{prompt}", problem.prompt)
+
+    def seed(self, problem: Problem, sample: int) -> int:
+        """The seed of one attempt: the same in whatever shard, batch, round or retry it is asked."""
+        return stable_seed(*self.seed_parts, problem.id, sample)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +100,21 @@ class Shard:
 
 def shards(problems: Sequence[Problem], chat: Chat, *, asking: Asking, shard_size: int) -> list[Shard]:
     """The shards of a set of problems, each of at most `shard_size` prompts, in the order of the problems."""
-    asked = [each for problem in problems for each in ask(problem, chat, asking)]
+    asked = [each for problem in problems for each in ask(problem, chat, asking, range(asking.num_samples))]
     return [
         _shard(index, tuple(asked[start : start + shard_size]), asking.sampling)
         for index, start in enumerate(range(0, len(asked), shard_size))
     ]
 
 
-def ask(problem: Problem, chat: Chat, asking: Asking) -> list[Asked]:
+def shard_name(index: int, pairs: Iterable[tuple[str, int]]) -> str:
+    """The name of a shard: its place, and a digest of the ids and samples in it."""
+    return f"{index:06d}-{digest([list(pair) for pair in pairs])}"
+
+
+def ask(problem: Problem, chat: Chat, asking: Asking, samples: Iterable[int]) -> list[Asked]:
     """The attempts at one problem before they are answered: caps are clipped to the positions that the prompt leaves."""
-    prompt = chat.prompt(problem.prompt, worked_examples=asking.worked_examples, thinking=asking.thinking)
+    prompt = chat.prompt(asking.question(problem), worked_examples=asking.worked_examples, thinking=asking.thinking)
     room = asking.positions - len(prompt.ids)
     explanation = (
         "" if room > 0 else f"the prompt has {len(prompt.ids)} tokens, the model {asking.positions} positions: no room for an answer"
@@ -111,10 +126,10 @@ def ask(problem: Problem, chat: Chat, asking: Asking) -> list[Asked]:
             prompt_ids=prompt.ids,
             thinking_opened=prompt.thinking_opened,
             cap=max(0, min(asking.sampling.max_tokens, room)),
-            seed=stable_seed(*asking.seed_parts, problem.id, sample),
+            seed=asking.seed(problem, sample),
             explanation=explanation,
         )
-        for sample in range(asking.num_samples)
+        for sample in samples
     ]
 
 
@@ -125,8 +140,8 @@ def stable_seed(*parts: object) -> int:
 
 
 def _shard(index: int, asked: tuple[Asked, ...], sampling: Sampling) -> Shard:
-    content = digest([[each.problem_id, each.sample] for each in asked])
-    return Shard(name=f"{index:05d}-{content}", asked=asked, sampling=sampling)
+    name = shard_name(index, ((each.problem_id, each.sample) for each in asked))
+    return Shard(name=name, asked=asked, sampling=sampling)
 
 
 def _attempt(asked: Asked, reply: Reply | None, asked_of: str, conditions: str) -> Attempt:

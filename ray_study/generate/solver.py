@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from ray_study.rows import Attempt, Problem
+from ray_study.rows import Attempt, FinishReason, Problem
 
 SOLVER = "solver"
 """`Attempt.asked_of` where no model was asked."""
 
 
-def solver_attempts(problems: Iterable[Problem]) -> list[Attempt]:
+def solver_attempts(problems: Iterable[Problem]) -> Iterator[Attempt]:
     """One finished attempt for each problem, whose text is the problem's own solution; no tokens are counted.
 
     Raises:
         ValueError: for a problem without a solution.
     """
-    attempts = []
     for problem in problems:
         if not problem.solution:
             raise ValueError(
                 f"problem {problem.id!r} of source {problem.source!r} has no written solution, so no solver can teach it; "
                 "ask a model, or choose a source with solutions such as 'arithmetic'"
             )
-        attempts.append(
-            Attempt(
-                problem_id=problem.id,
-                sample=0,
-                asked_of=SOLVER,
-                text=problem.solution,
-                num_tokens=0,
-                finish_reason="stop",
-                cap=0,
-                seed=0,
-                thinking_opened=False,
-                prompt_hash="",
-                explanation="",
-                conditions="{}",
-            )
-        )
-    return attempts
+        yield unasked(problem.id, 0, SOLVER, problem.solution)
+
+
+def unasked(problem_id: str, sample: int, by: str, text: str, *, num_tokens: int = 0, finish_reason: FinishReason = "stop") -> Attempt:
+    """An attempt for which nobody was asked: no seed, no cap, nothing that measured it. `num_tokens` 0 is "nobody counted"."""
+    return Attempt(
+        problem_id=problem_id,
+        sample=sample,
+        asked_of=by,
+        text=text,
+        num_tokens=num_tokens,
+        finish_reason=finish_reason,
+        cap=0,
+        seed=0,
+        thinking_opened=False,
+        prompt_hash="",
+        explanation="",
+        conditions="{}",
+    )

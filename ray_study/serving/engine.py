@@ -158,7 +158,7 @@ def _arguments(settings: EngineSettings) -> AsyncEngineArgs:
         # Ranks are children of the replica, on the accelerators that Ray gave it.
         distributed_executor_backend="mp" if settings.gpus > 1 else None,
         worker_cls="ray_study.serving.worker.Worker",
-        enable_prefix_caching=True,
+        enable_prefix_caching=settings.prefix_caching,
         disable_log_stats=True,
         generation_config="vllm",
         skip_tokenizer_init=True,
@@ -205,6 +205,6 @@ def _conditions(settings: EngineSettings) -> str:
         "tensor_parallel": max(1, settings.gpus),
         "dtype": settings.dtype,
         "max_num_seqs": settings.max_num_seqs,
-        "prefix_caching": True,
+        "prefix_caching": settings.prefix_caching,
     }
     return json.dumps(found, sort_keys=True)

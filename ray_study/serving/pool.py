@@ -152,6 +152,7 @@ class Pool:
             kv_cache_megabytes=resources.kv_cache_megabytes,
             gpu_memory_utilization=resources.gpu_memory_utilization,
             trust_remote_code=trust_remote_code,
+            prefix_caching=resources.prefix_caching,
         )
         _check_cluster(resources)
         self._application = application

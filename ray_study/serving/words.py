@@ -53,6 +53,7 @@ class EngineSettings:
     kv_cache_megabytes: int
     gpu_memory_utilization: float
     trust_remote_code: bool
+    prefix_caching: bool = True
 
 
 class SwapRefused(RuntimeError):

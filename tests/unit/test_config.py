@@ -76,9 +76,15 @@ def test_training_that_cannot_work_is_not_built(settings: dict[str, Any], reason
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"by": "vllm"}, "without a model"),
+        ({"by": "vllm"}, "without `model`"),
         ({"by": "solver", "num_attempts": 2}, "one solution a problem"),
         ({"by": "vllm", "model": "tiny", "num_attempts": 4, "sampling": {"temperature": 0}}, "repeats one answer"),
+        ({"by": "endpoint"}, "without `endpoint`"),
+        ({"by": "endpoint", "endpoint": {"url": "https://a.example/v1?api_key=x", "model": "m"}}, "carries a credential"),
+        ({"by": "endpoint", "endpoint": {"url": "https://me:x@a.example/v1", "model": "m"}}, "carries a credential"),
+        ({"by": "vllm", "model": "tiny", "until_correct": 1}, "go together"),
+        ({"by": "vllm", "model": "tiny", "num_attempts": 4, "until_correct": 1, "at_most": 2}, "raise it"),
+        ({"by": "vllm", "model": "tiny", "prompt_template": "no place"}, "must hold"),
     ],
 )
 def test_a_teacher_that_cannot_work_is_not_built(settings: dict[str, Any], reason: str) -> None:

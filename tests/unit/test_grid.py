@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from studies import changed, study
 
-from ray_study.grid import NOT_IDENTIFYING, benchmark_literal, dataset_literal, planned
+from ray_study.grid import NOT_IDENTIFYING, attempts_literal, benchmark_literal, dataset_literal, planned, teacher_literal
 
 TWO = {"sweep/learning_rate": {"loguniform": [1e-5, 1e-3]}, "sweep/num_samples": 3}
 
@@ -178,3 +178,26 @@ def test_a_teachers_shard_size_identifies_nothing_and_its_sampling_does() -> Non
 
     assert literal(shard_size=3) == literal()
     assert literal(sampling={"temperature": 0.7}) != literal()
+
+
+def test_how_many_attempts_there_are_identifies_a_set_of_them_and_not_what_each_one_is() -> None:
+    def both(**teacher: Any) -> tuple[object, object]:
+        made = study({"teachers/one": {"by": "vllm", "model": "tiny", **teacher}})
+        return attempts_literal(made, "sums", "one"), teacher_literal(made, "one")
+
+    few, many = both(num_attempts=1), both(num_attempts=2, until_correct=1, at_most=8)
+    assert few[0] != many[0]
+    assert few[1] == many[1]
+    assert both(prompt_template="Well: {prompt}")[1] != few[1]
+    assert both(thinking=False)[1] != few[1]
+
+
+def test_where_a_server_stands_identifies_nothing_and_its_model_does() -> None:
+    def literal(**endpoint: Any) -> object:
+        settings = {"url": "http://one.example/v1", "model": "m", **endpoint}
+        return attempts_literal(study({"teachers/one": {"by": "endpoint", "endpoint": settings}}), "sums", "one")
+
+    assert literal() == literal(url="http://two.example/v1", key_from="TEACHER_KEY", requests_at_once=2, timeout_seconds=9)
+    assert "one.example" not in str(literal())
+    assert "TEACHER_KEY" not in str(literal(key_from="TEACHER_KEY"))
+    assert literal() != literal(model="another")

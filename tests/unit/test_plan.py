@@ -143,3 +143,30 @@ def test_a_model_that_no_accelerator_can_serve_is_a_fault_with_what_it_needs() -
         "its 40 heads cannot be split over 3 accelerators; set gpus_per_replica to one of [1, 2]" in fault
         for fault in plan(study(unsplittable)).faults
     )
+
+
+ENDPOINT = {"by": "endpoint", "endpoint": {"url": "https://host.example/v1?api-version=abc", "model": "big", "key_from": "TEACHER_KEY"}}
+
+
+def test_a_plan_says_how_often_a_teacher_may_be_asked_and_in_how_many_rounds() -> None:
+    shown = text({"teachers/one": {**ENDPOINT, "num_attempts": 4, "until_correct": 1, "at_most": 30}, "datasets/cot/teacher": "one"})
+    assert "64 problems x 4 attempts by one a round until 1 correct, at most 30 each, 1920 in all" in shown
+    assert "teacher one: rounds of 4, at most 8" in shown
+
+
+def test_a_plan_names_a_server_and_the_variable_of_its_key_but_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEACHER_KEY", raising=False)
+    shown = text({"teachers/one": ENDPOINT, "datasets/cot/teacher": "one"})
+    assert "teacher one: big at https://host.example/v1 with the key in TEACHER_KEY, 16 requests at once" in shown
+    assert "abc" not in shown
+    assert faults({"teachers/one": ENDPOINT, "datasets/cot/teacher": "one"}) == (), "the key is needed where the study runs"
+
+
+def test_a_recording_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "made.jsonl"
+    teacher = {"by": "recorded", "recorded": {"read": "jsonl", "name": str(path)}}
+    changes = {"teachers/one": teacher, "datasets/cot/teacher": "one"}
+    assert any(f"teachers.one.recorded.name: there is no file {str(path)!r}" in fault for fault in faults(changes))
+    path.write_text("{}")
+    assert faults(changes) == ()
+    assert f"teacher one: attempts recorded in jsonl {path}" in text(changes)

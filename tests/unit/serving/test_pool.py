@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ray_study import tables
-from ray_study.chat import Chat
+from ray_study import tables, verify
 from ray_study.config import Sampling, ServeResources
-from ray_study.generate import Asking, drive, shards
+from ray_study.generate import Asking, Job, Rule, cuts, drive
 from ray_study.manifests import hash_files, read_manifest, write_manifest
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, Problem
@@ -171,12 +170,18 @@ def test_shards_are_driven_through_ray_data_and_written_one_file_each(pool: Pool
         for number in range(6)
     ]
     asking = Asking(num_samples=2, sampling=GREEDY, positions=256, seed_parts=(0,), worked_examples=(), thinking=None)
-    owed = shards(problems, Chat(base), asking=asking, shard_size=4)
-    assert drive(owed, pool, str(base), str(tmp_path)) == 12
-    assert tables.names(f"{tmp_path}/rows") == [shard.name for shard in owed]
+    tables.write(problems, tmp_path / "problems" / "all.parquet", Problem)
+    job = Job(problems=f"{tmp_path}/problems", path=str(tmp_path), asking=asking, judge=verify.grade, shard_size=4)
+    first = Rule(num_attempts=2).next(0, [each.id for each in problems], {}, frozenset())
+    assert first is not None
+    owed = list(cuts(first, [each.id for each in problems], shard_size=4))
+    told: list[str] = []
+    drive(owed, pool, str(base), job, told=told.append)
+    assert sorted(told) == tables.names(f"{tmp_path}/rows") == tables.names(f"{tmp_path}/facts") == [cut.name for cut in owed]
     rows = tables.read(f"{tmp_path}/rows", Attempt)
     assert [(row.problem_id, row.sample) for row in rows] == [(f"p{number}", sample) for number in range(6) for sample in (0, 1)]
     assert {row.asked_of for row in rows} == {read_manifest(base).fingerprint}
+    assert [row.seed for row in rows] == [asking.seed(problem, sample) for problem in problems for sample in (0, 1)]
 
 
 def test_a_pool_that_the_cluster_cannot_hold_says_so_at_once(pool: Pool, base: Path) -> None:

@@ -1,0 +1,135 @@
+"""The words of a chat completions server: what it is sent, and its answer as an attempt. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ray_study.generate.asking import NOT_ASKED, Asking
+from ray_study.manifests import digest
+from ray_study.rows import Attempt, FinishReason, Problem
+
+_MENDS = {
+    "top_k": "Set sampling.top_k: 0, which sends none",
+    "min_p": "Set sampling.min_p: 0, which sends none",
+    "chat_template_kwargs": "Leave `thinking` out: this server cannot be told",
+    "seed": "Every attempt has its own seed; ask a server that takes one",
+    "max_completion_tokens": "It wants that word for max_tokens; ask a server that takes max_tokens",
+}
+"""Fields that some servers do not know, and what to do about it."""
+
+_UNKNOWN = re.compile(
+    r"unknown|unrecogni[sz]ed|unsupported|not supported|not support|unexpected|extra|not permitted|not allowed|additional propert", re.I
+)
+_ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+
+
+class BadReply(RuntimeError):
+    """An answer that is no chat completion."""
+
+
+def messages(problem: Problem, asking: Asking) -> list[dict[str, str]]:
+    """The turns that are sent: worked examples, then the problem."""
+    turns = []
+    for example in asking.worked_examples:
+        turns += [{"role": "user", "content": example.prompt}, {"role": "assistant", "content": example.response}]
+    return [*turns, {"role": "user", "content": asking.question(problem)}]
+
+
+def payload(problem: Problem, sample: int, asking: Asking, model: str) -> dict[str, Any]:
+    """The body of a request; fields beyond OpenAI's own are there only where the sampling needs them."""
+    sampling = asking.sampling
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": messages(problem, asking),
+        "n": 1,
+        "stream": False,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "seed": asking.seed(problem, sample),
+    }
+    if sampling.top_k > 0:
+        body["top_k"] = sampling.top_k
+    if sampling.min_p > 0:
+        body["min_p"] = sampling.min_p
+    if asking.thinking is not None:
+        body["chat_template_kwargs"] = {"enable_thinking": asking.thinking}
+    return body
+
+
+def fault_of(text: str) -> str:
+    """What to do where a refusal names a field that the server does not know; empty where it is about the prompt."""
+    if not _UNKNOWN.search(text):
+        return ""
+    named = [field for field in _MENDS if re.search(rf"\b{field}\b", text)]
+    return "; ".join(_MENDS[field] for field in named)
+
+
+def reply_attempt(reply: object, problem: Problem, sample: int, asking: Asking, model: str) -> Attempt:
+    """A server's answer as an attempt.
+
+    Raises:
+        BadReply: it is no chat completion.
+    """
+    choice = _choice(reply)
+    assert isinstance(reply, dict)
+    message, ended = choice["message"], choice.get("finish_reason")
+    if ended not in _ENDS:
+        return refused_attempt(f"the server ended it with {ended!r}", problem, sample, asking, model)
+    usage = reply.get("usage")
+    counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    reported = {key: reply[key] for key in ("model", "system_fingerprint") if isinstance(reply.get(key), str)}
+    return _attempt(
+        problem,
+        sample,
+        asking,
+        model,
+        text=_text(message, ended),
+        # 0 is "nobody counted", as for the solver.
+        num_tokens=counted if isinstance(counted, int) and counted >= 0 else 0,
+        finish_reason=_ENDS[ended],
+        conditions=json.dumps({"engine": "endpoint", **reported}, sort_keys=True),
+    )
+
+
+def refused_attempt(why: str, problem: Problem, sample: int, asking: Asking, model: str) -> Attempt:
+    """An attempt that the server would not make."""
+    return _attempt(problem, sample, asking, model, finish_reason="refused", explanation=why, conditions=NOT_ASKED)
+
+
+def _choice(reply: object) -> dict[str, Any]:
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        raise BadReply(f"an answer that is no chat completion: {json.dumps(reply)[:120]}")
+    return choice
+
+
+def _text(message: dict[str, Any], ended: str) -> str:
+    """The whole answer: thinking that the server took out is put back before it."""
+    content = message.get("content") or ""
+    thinking = message.get("reasoning_content") or message.get("reasoning") or ""
+    if not isinstance(content, str) or not isinstance(thinking, str):
+        raise BadReply(f"an answer whose text is no text: {json.dumps(message)[:120]}")
+    if not thinking:
+        return content
+    if not content and ended == "length":
+        # It was cut while it thought: closed thinking would make an answer of it.
+        return f"<think>\n{thinking}"
+    return f"<think>\n{thinking.strip()}\n</think>\n\n{content.lstrip()}"
+
+
+def _attempt(problem: Problem, sample: int, asking: Asking, model: str, **facts: Any) -> Attempt:
+    found: dict[str, Any] = {"text": "", "num_tokens": 0, "explanation": "", **facts}
+    return Attempt(
+        problem_id=problem.id,
+        sample=sample,
+        asked_of=f"endpoint {model}",
+        cap=asking.sampling.max_tokens,
+        seed=asking.seed(problem, sample),
+        thinking_opened=False,
+        prompt_hash=digest(messages(problem, asking)),
+        **found,
+    )

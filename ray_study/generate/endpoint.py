@@ -1,0 +1,211 @@
+"""An OpenAI-compatible server as a teacher: one request an attempt, tried again while the server is busy or away.
+
+The key is in the header of a request and in nothing else: no record, log line, error or argument of a task holds it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from ray_study.config import Endpoint
+from ray_study.generate.asking import Asking
+from ray_study.generate.chat_completion import BadReply, fault_of, payload, refused_attempt, reply_attempt
+from ray_study.rows import Attempt, Problem
+
+log = logging.getLogger(__name__)
+
+MOST_TRIES = 10
+"""Of one request; with the waits between them, some four minutes."""
+
+MOST_WAIT_SECONDS = 60.0
+"""Between two tries, where the server does not say how long."""
+
+MOST_SAID_SECONDS = 900.0
+"""A server that asks for a longer pause is asked again after this one."""
+
+_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_REFUSED = frozenset({400, 413, 422})
+
+
+class EndpointUnavailable(RuntimeError):
+    """The server was away, busy or talked nonsense, again and again; shards that are whole stay."""
+
+
+class _Again(RuntimeError):
+    """A failure that may pass, and how long the server asks to wait."""
+
+    def __init__(self, fault: str, said_seconds: float | None = None) -> None:
+        super().__init__(fault)
+        self.said_seconds = said_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """A request that the server understood and will not answer."""
+
+    why: str
+
+
+class Server:
+    """An endpoint that is asked, from its first request until `stop`."""
+
+    requests_at_once: int
+
+    def __init__(self, endpoint: Endpoint, *, key: str | None, first_wait_seconds: float = 1.0) -> None:
+        """Sends nothing yet.
+
+        Args:
+            endpoint: where the server is, and which of its models answers.
+            key: sent as a bearer token.
+            first_wait_seconds: before the second try; doubled for each further one.
+
+        Raises:
+            ValueError: the key cannot be a header's value.
+        """
+        if key is not None and not (key.isascii() and key.isprintable() and key):
+            # http.client would say so too, and show it.
+            raise ValueError(
+                f"the key in {endpoint.key_from} is empty or has characters that no header may hold; set it again, on one line"
+            )
+        self.requests_at_once = endpoint.requests_at_once
+        self.name = endpoint.public_url
+        self._endpoint, self._key = endpoint, key
+        self._first_wait_seconds = first_wait_seconds
+        self._stopped = threading.Event()
+        # A redirect would take the key to another host.
+        self._opener = urllib.request.build_opener(_NoRedirect)
+
+    def attempt(self, problem: Problem, sample: int, asking: Asking) -> Attempt:
+        """The server's answer; one that it refuses to be asked is an attempt with its reason.
+
+        Raises:
+            EndpointUnavailable: it failed again and again.
+            ValueError: it takes no request of ours: the address, the key, the model or a field is wrong.
+        """
+        body = payload(problem, sample, asking, self._endpoint.model)
+        fault = ""
+        for number in range(MOST_TRIES):
+            if self._stopped.is_set():
+                raise EndpointUnavailable(f"{self.name}: not asked any more, since another request failed")
+            try:
+                reply = self._post(body)
+                if isinstance(reply, _Refusal):
+                    return refused_attempt(reply.why, problem, sample, asking, self._endpoint.model)
+                return reply_attempt(reply, problem, sample, asking, self._endpoint.model)
+            except (BadReply, _Again) as error:
+                fault = self._clean(str(error))
+                said = error.said_seconds if isinstance(error, _Again) else None
+            log.warning("%s: try %d of %d failed (%s)", self.name, number + 1, MOST_TRIES, fault)
+            if number + 1 < MOST_TRIES:
+                self._stopped.wait(self._pause(number, said, body["seed"]))
+        raise EndpointUnavailable(
+            f"{self.name} failed {MOST_TRIES} times, at last with {fault}; shards that are whole are kept. Look at the server, "
+            "lower endpoint.requests_at_once or raise endpoint.timeout_seconds, and run again"
+        )
+
+    def stop(self) -> None:
+        """Whoever waits to try again gives up."""
+        self._stopped.set()
+
+    def _post(self, body: dict[str, Any]) -> object:
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "ray-study"}
+        request = urllib.request.Request(_address(self._endpoint.url), data=json.dumps(body).encode(), headers=headers, method="POST")
+        if self._key is not None:
+            request.add_unredirected_header("Authorization", f"Bearer {self._key}")
+        try:
+            with self._opener.open(request, timeout=self._endpoint.timeout_seconds) as reply:
+                raw = reply.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return self._no(error)
+        except (OSError, http.client.HTTPException) as error:
+            raise _Again(f"{type(error).__name__}: {error}") from error
+        try:
+            return json.loads(raw)
+        except ValueError as error:
+            raise BadReply(f"an answer that is not JSON: {raw[:120]!r}") from error
+
+    def _no(self, error: urllib.error.HTTPError) -> _Refusal:
+        """The refusal of one request.
+
+        Raises:
+            _Again: the server is busy.
+            ValueError: it takes no request of ours.
+        """
+        status, text = error.code, self._text(error)
+        if status in _AGAIN:
+            raise _Again(f"status {status}: {text}", _retry_after(error))
+        if status not in _REFUSED:
+            raise ValueError(self._cannot(status, text)) from None
+        if fault := fault_of(text):
+            raise ValueError(f"{self.name} refused a request with status {status}: {text}. {fault}") from None
+        return _Refusal(why=f"the server refused it with status {status}: {text}")
+
+    def _cannot(self, status: int, text: str) -> str:
+        if status in (401, 403):
+            # What a server says about a key may hold the key.
+            key = self._endpoint.key_from
+            mend = f"the key in {key} is not accepted" if key else "name the variable that holds a key, as in `key_from: TEACHER_KEY`"
+            return f"{self.name} answered with status {status}: {mend}"
+        if 300 <= status < 400:
+            return f"{self.name} points elsewhere (status {status}); a key is not taken there: set endpoint.url to where it points"
+        return f"{self.name} answered with status {status}: {text}; check endpoint.url, which ends in /v1, and endpoint.model"
+
+    def _pause(self, number: int, said: float | None, seed: int) -> float:
+        if said is not None:
+            return min(said, MOST_SAID_SECONDS)
+        # Requests that failed together do not come back together.
+        return min(self._first_wait_seconds * 2.0**number, MOST_WAIT_SECONDS) * (1 + seed % 101 / 200)
+
+    def _text(self, error: urllib.error.HTTPError) -> str:
+        try:
+            raw = error.read(65536).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            return "no reason given"
+        try:
+            found = json.loads(raw)
+            inner = found.get("error", found.get("message", found.get("detail", found)))
+            raw = str(inner.get("message", inner) if isinstance(inner, dict) else inner)
+        except (ValueError, AttributeError):
+            pass
+        return self._clean(raw)
+
+    def _clean(self, text: str) -> str:
+        if self._key is not None:
+            text = text.replace(self._key, "[key]")
+        return " ".join(text.split())[:400] or "no reason given"
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Nothing: the redirect comes back as an error."""
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/chat/completions", parts.query, ""))
+
+
+def _retry_after(error: urllib.error.HTTPError) -> float | None:
+    """Seconds that the server asks to wait, as a number or as a date; None where it does not say."""
+    value = error.headers.get("Retry-After") if error.headers else None
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
