@@ -95,7 +95,7 @@ def _settle(roads: Edges, start: str, goal: str) -> tuple[list[str], int]:
 def brackets(rng: Random, difficulty: int) -> Draft:
     """Where brackets first go wrong; balanced, wrong and left open are all common."""
     text = list(_balanced(rng, 2 + 2 * difficulty))
-    fault = pick(rng, ["none", "none", "change", "change", "change", "cut"])
+    fault = pick(rng, ["none", "change", "change", "cut"])
     if fault == "change":
         place = between(rng, 0, len(text) - 1)
         text[place] = pick(rng, [sign for sign in "([{)]}" if sign != text[place]])

@@ -18,8 +18,8 @@ Board = tuple[str, ...]
 
 def nim(rng: Random, difficulty: int) -> Draft:
     """How many first moves win a game of Nim, sometimes none."""
-    piles = [between(rng, 1, 12) for _ in range(2 + difficulty)]
-    if rng.random() < 0.2 and 0 < reduce(xor, piles[1:]) <= 12:
+    piles = [between(rng, 1, 15) for _ in range(2 + difficulty)]
+    if rng.random() < 0.2 and reduce(xor, piles[1:]):
         piles[0] = reduce(xor, piles[1:])
     total = reduce(xor, piles)
     wins = [(number, pile) for number, pile in enumerate(piles, 1) if pile ^ total < pile]

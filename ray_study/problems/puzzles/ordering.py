@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 from random import Random
 
 from ray_study.problems.draws import between, shuffled
@@ -32,13 +32,12 @@ class Clue:
     def holds(self, order: Order) -> bool:
         """Whether the fact holds in a whole order."""
         one = order.index(self.one)
-        two = order.index(self.two) if self.two else 0
-        return {
-            "before": one < two,
-            "next": one == two + 1,
-            "apart": abs(one - two) == 2,
-            "not_at": one != self.place - 1,
-        }[self.kind]
+        if self.kind == "not_at":
+            return one != self.place - 1
+        ahead = order.index(self.two) - one
+        if self.kind == "before":
+            return ahead > 0
+        return ahead == -1 if self.kind == "next" else abs(ahead) == 2
 
     def text(self) -> str:
         """The fact in words."""
@@ -79,22 +78,22 @@ def _without_names(clue: Clue, places: Mapping[str, int]) -> tuple[str, list[int
 def _clues(rng: Random, order: Order) -> list[Clue]:
     pairs = [(one, two) for one in order for two in order if one != two]
     known = [Clue("before", one, two) for one, two in pairs] + [Clue("next", one, two) for one, two in pairs]
-    known += [Clue("apart", one, two) for one, two in pairs if one < two]
-    known += [Clue("not_at", one, place=place) for one in order for place in range(1, len(order) + 1)]
-    left, chosen = list(permutations(order)), []
+    known += [Clue("apart", *sorted(two)) for two in combinations(order, 2)]
+    known += [Clue("not_at", one, place=between(rng, 1, len(order))) for one in order]
+    everyone = list(permutations(order))
+    left, chosen = set(everyone), dict[Clue, set[Order]]()
     for clue in shuffled(rng, [clue for clue in known if clue.holds(order)]):
-        fewer = [other for other in left if clue.holds(other)]
-        if len(fewer) < len(left):
-            chosen.append(clue)
-            left = fewer
+        fitting = {other for other in everyone if clue.holds(other)}
+        if not left <= fitting:
+            chosen[clue] = fitting
+            left &= fitting
         if len(left) == 1:
             break
-    everyone = list(permutations(order))
     for clue in list(chosen):
-        others = [other for other in chosen if other != clue]
-        if sum(all(one.holds(way) for one in others) for way in everyone) == 1:
-            chosen = others
-    return chosen
+        others = [fitting for other, fitting in chosen.items() if other != clue]
+        if len(set.intersection(*others)) == 1:
+            del chosen[clue]
+    return list(chosen)
 
 
 def _search(clues: Sequence[Clue], ways: Sequence[Order], begun: Order) -> list[str]:
