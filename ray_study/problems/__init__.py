@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_study.assets import ASSETS
-from ray_study.problems import advbench, arithmetic, countdown, hub, olmo_eval, procedural, tabular
+from ray_study.problems import advbench, arithmetic, countdown, hub, olmo_eval, procedural, puzzles, tabular
 from ray_study.problems.overlap import decontaminate
 from ray_study.problems.ready_made import read_examples
 from ray_study.problems.source import Source, SourceSpec, read_options
@@ -26,6 +26,7 @@ SOURCES: dict[str, Source[Any]] = {
     "arithmetic": Source(options=arithmetic.ArithmeticOptions, load=arithmetic.load, kinds=("number",), endless=True),
     "countdown": Source(options=countdown.CountdownOptions, load=countdown.load, kinds=("countdown",), endless=True),
     "procedural": Source(options=procedural.ProceduralOptions, load=procedural.load, kinds=("number", "exact", "refusal"), endless=True),
+    "puzzles": Source(options=puzzles.PuzzleOptions, load=puzzles.load, kinds=("number", "exact", "choice"), endless=True),
     "gsm8k_test": Source(options=olmo_eval.BenchmarkOptions, load=olmo_eval.load_gsm8k, kinds=("number",), assets=(olmo_eval.ASSET,)),
     "math_test": Source(options=olmo_eval.MathOptions, load=olmo_eval.load_math_test, kinds=("math",), assets=(olmo_eval.ASSET,)),
     "math500": Source(options=olmo_eval.MathOptions, load=olmo_eval.load_math500, kinds=("math",), assets=(olmo_eval.ASSET,)),
