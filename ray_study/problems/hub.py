@@ -36,6 +36,11 @@ def load(spec: SourceSpec[HubOptions]) -> list[Problem]:
     return to_problems(((f"row {number} of {where}", row) for number, row in enumerate(table, 1)), spec)
 
 
+def pinned(options: HubOptions) -> HubOptions:
+    """The options at the commit that their revision stands for now; a local directory as it is."""
+    return options.model_copy(update={"revision": identity(options).get("commit", options.revision)})
+
+
 def open_table(name: str, subset: str | None, split: str, commit: str | None) -> Any:
     """A split of a data set of the hub at a commit, or of a local directory; iterating it gives rows as mappings.
 

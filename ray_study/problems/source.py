@@ -36,6 +36,10 @@ def _nothing(options: Options) -> dict[str, str]:
     return {}
 
 
+def _unchanged(options: O) -> O:
+    return options
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source(Generic[O]):
     """One place where problems come from."""
@@ -54,6 +58,12 @@ class Source(Generic[O]):
     """Raises ValueError for what can be known wrong without a download, such as a missing file."""
     identify: Callable[[O], dict[str, str]] = field(default=_nothing)
     """What else decides the problems: a file's hash, the commit that a revision resolved to."""
+    pin: Callable[[O], O] = field(default=_unchanged)
+    """The options with a revision that moves put at the commit that it stands for now."""
+    licence: str = "made here, no licence needed"
+    """For the data card: what a reader may do with the problems."""
+    has_solutions: bool = False
+    """Whether problems come with a written solution that `by: solver` can teach."""
 
 
 def read_options(source: str, wanted: type[O], given: Mapping[str, object]) -> O:
