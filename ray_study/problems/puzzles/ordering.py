@@ -78,7 +78,7 @@ def _without_names(clue: Clue, places: Mapping[str, int]) -> tuple[str, list[int
 def _clues(rng: Random, order: Order) -> list[Clue]:
     pairs = [(one, two) for one in order for two in order if one != two]
     known = [Clue("before", one, two) for one, two in pairs] + [Clue("next", one, two) for one, two in pairs]
-    known += [Clue("apart", *sorted(two)) for two in combinations(order, 2)]
+    known += [Clue("apart", min(two), max(two)) for two in combinations(order, 2)]
     known += [Clue("not_at", one, place=between(rng, 1, len(order))) for one in order]
     everyone = list(permutations(order))
     left, chosen = set(everyone), dict[Clue, set[Order]]()
