@@ -10,6 +10,7 @@ from ray_study.config import Model, Study
 from ray_study.grid import PlannedRun, benchmark_literal, planned
 from ray_study.manifests import digest
 from ray_study.models import facts, is_gated
+from ray_study.plan_datasets import dataset_faults, dataset_lines, nearest_multiples, num_examples, size_faults
 from ray_study.sweep_file import nearest
 from ray_study.train.cost import checkpoint_bytes, memory_per_worker, training_flops
 from ray_study.train.schedule import num_steps
@@ -28,7 +29,7 @@ def plan(study: Study) -> Plan:
     lines = [
         f"study {study.name}: {' '.join(study.question.split())}",
         *_fetches(study),
-        *_data(study),
+        *dataset_lines(study),
         *_runs(study),
         *_scores(study),
         *_resources(study),
@@ -51,28 +52,6 @@ def needed_assets(study: Study) -> set[str]:
     sources = {settings.source for settings in study.problems.values() if settings.source in problems.SOURCES}
     from_problems = {asset for source in sources for asset in problems.SOURCES[source].assets}
     return from_problems | {model.asset for model in study.models.values() if model.asset in assets.ASSETS and model.asset is not None}
-
-
-def _data(study: Study) -> Iterator[str]:
-    for name, dataset in study.datasets.items():
-        if dataset.problems is None or dataset.teacher is None:
-            yield f"data set {name}: read from {dataset.read} {dataset.name}@{dataset.revision or 'main'}, transform {dataset.transform}"
-            continue
-        teacher = study.teachers[dataset.teacher]
-        asked = study.problems[dataset.problems].num_problems
-        attempts = f"{asked or 'all'} problems x {teacher.num_attempts} attempts by {dataset.teacher}"
-        yield f"data set {name}: {attempts}, select {dataset.select.policy}, transform {dataset.transform}"
-
-
-def num_examples(study: Study, name: str) -> int | None:
-    """How many examples a data set will have, where the file says it."""
-    dataset = study.datasets[name]
-    if dataset.select.num_examples is not None:
-        return dataset.select.num_examples
-    if dataset.problems is not None and dataset.teacher is not None and study.teachers[dataset.teacher].by == "solver":
-        # The solver is right about every problem that it makes.
-        return study.problems[dataset.problems].num_problems
-    return None
 
 
 def steps_of(study: Study, run: PlannedRun) -> int | None:
@@ -150,17 +129,10 @@ def _faults(study: Study) -> Iterator[str]:
     for name, model in study.models.items():
         if model.asset is not None and model.asset not in assets.ASSETS:
             yield f"models.{name}.asset: unknown asset {model.asset!r}; {nearest(model.asset, list(assets.ASSETS))}"
-    yield from _solver_faults(study)
+    yield from dataset_faults(study)
     yield from _exam_faults(study)
     for run in planned(study):
         yield from (f"run {run.name!r}: {fault}" for fault in run_faults(study, run))
-
-
-def _solver_faults(study: Study) -> Iterator[str]:
-    for name, dataset in study.datasets.items():
-        solved = dataset.teacher is not None and study.teachers[dataset.teacher].by == "solver"
-        if solved and dataset.select.per_problem != 1:
-            yield f"datasets.{name}.select.per_problem: the solver writes one solution a problem, found {dataset.select.per_problem}"
 
 
 def _exam_faults(study: Study) -> Iterator[str]:
@@ -196,14 +168,9 @@ def run_faults(study: Study, run: PlannedRun) -> Iterable[str]:
     if training.batch_size % resources.workers:
         yield (
             f"batch_size {training.batch_size} is not divisible by {resources.workers} workers; "
-            f"the nearest are {_nearest_multiples(training.batch_size, resources.workers)}"
+            f"the nearest are {nearest_multiples(training.batch_size, resources.workers)}"
         )
-    examples = num_examples(study, run.dataset)
-    if examples is not None and examples < training.batch_size:
-        yield (
-            f"data set {run.dataset!r} has {examples} examples, fewer than one batch of {training.batch_size}; "
-            "ask for more, or a smaller batch"
-        )
+    yield from size_faults(study, run)
     yield from _checkpoint_faults(study, run)
     yield from _model_faults(study.models[run.model], run, study)
 
@@ -229,8 +196,3 @@ def _model_faults(model: Model, run: PlannedRun, study: Study) -> Iterator[str]:
                 f"needs about {memory:,.0f} GB a worker, the accelerators have {resources.gpu_memory_gigabytes:g} GB; use "
                 "engine: deepspeed with a higher zero_stage, more workers, gradient_checkpointing, or a smaller micro_batch_size"
             )
-
-
-def _nearest_multiples(value: int, of: int) -> str:
-    below = value - value % of
-    return " and ".join(str(each) for each in (below, below + of) if each)
