@@ -55,18 +55,24 @@ def make_dataset(lab: Lab, name: str, items: Items) -> Result:
     Raises:
         ValueError: nothing, or too little, is left to choose from; with the counts and the mend.
     """
-    recipe = _Recipe(lab=lab, name=name, dataset=lab.study.datasets[name], seed=selection_seed(lab.study, name))
-    return _read(recipe, items) if recipe.dataset.read is not None else _made(recipe, items)
-
-
-def _made(recipe: _Recipe, items: Items) -> Result:
-    lab, dataset = recipe.lab, recipe.dataset
-    assert dataset.problems is not None
-    assert dataset.teacher is not None
+    dataset = lab.study.datasets[name]
+    if dataset.problems is None or dataset.teacher is None:
+        return _read(_recipe(lab, name), items)
     source, rows = load_problems(lab, dataset.problems)
-    verdicts = grade_attempts(lab, dataset.problems, dataset.teacher)
+    return from_verdicts(lab, name, (source, rows), grade_attempts(lab, dataset.problems, dataset.teacher), items)
+
+
+def _recipe(lab: Lab, name: str) -> _Recipe:
+    return _Recipe(lab=lab, name=name, dataset=lab.study.datasets[name], seed=selection_seed(lab.study, name))
+
+
+def from_verdicts(lab: Lab, name: str, asked: tuple[Result, Sequence[Problem]], verdicts: Result, items: Items) -> Result:
+    """As `make_dataset`, where the problems and the verdicts on a teacher's attempts at them are there already."""
+    recipe, (source, rows) = _recipe(lab, name), asked
+    dataset = recipe.dataset
+    assert dataset.problems is not None
     of = problems_literal(lab.study.problems[dataset.problems])
-    overlap = find_overlaps(lab, recipe.name, of, [source], lambda: [(row.id, row.prompt) for row in rows], items)
+    overlap = find_overlaps(lab, name, of, [source], lambda: [(row.id, row.prompt) for row in rows], items)
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         gone = list_removed(lab, recipe.name, workspace, overlap)

@@ -237,7 +237,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("plan", "plan_datasets", "sweeps/quickstart.yaml"),
+        ("plan", "sweeps/quickstart.yaml"),
         ("status", "sweeps/quickstart.yaml"),
         ("--help",),
         ("schema",),
