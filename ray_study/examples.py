@@ -17,7 +17,7 @@ from ray_study.chat import Chat
 from ray_study.config import Dataset
 from ray_study.decontamination import Items, find_overlaps, list_removed, overlap_mark, removal_warning
 from ray_study.gathering import candidates, texts_in_order
-from ray_study.grid import counting_model, dataset_literal, problems_literal, selection_seed
+from ray_study.grid import DATASET_VERSION, counting_model, dataset_literal, problems_literal, selection_seed
 from ray_study.materials import Lab, base_directory, load_problems, local_file
 from ray_study.rows import Example, Problem
 from ray_study.selection import Choice, Choosing, fits, limits, order_of
@@ -25,9 +25,6 @@ from ray_study.store import Result, Workspace
 from ray_study.transforms import Form, Tokens, transformed
 
 T = TypeVar("T")
-
-VERSION = 2
-"""Raised by hand when the meaning of an example changes. 2: an example says where it comes from and why it is there."""
 
 SHARD_ROWS = 2048
 
@@ -106,7 +103,7 @@ def from_verdicts(lab: Lab, name: str, asked: tuple[Result, Sequence[Problem]], 
         "dataset",
         dataset_literal(lab.study, recipe.name),
         build,
-        version=VERSION,
+        version=DATASET_VERSION,
         sources=[verdicts, source, overlap_mark(recipe.name, overlap)],
     )
 
@@ -172,7 +169,7 @@ def _read(recipe: _Recipe, items: Items) -> Result:
         return _write(recipe, workspace, kept, {**counts, "resolved": resolved}, {"overlap": overlap})
 
     sources = [*files, overlap_mark(recipe.name, overlap)]
-    return lab.store.make("dataset", dataset_literal(lab.study, recipe.name), build, version=VERSION, sources=sources)
+    return lab.store.make("dataset", dataset_literal(lab.study, recipe.name), build, version=DATASET_VERSION, sources=sources)
 
 
 def _as_read(recipe: _Recipe, row: Example, tokens: Tokens | None) -> Example:

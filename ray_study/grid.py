@@ -22,6 +22,9 @@ NOT_IDENTIFYING = frozenset({"micro_batch_size", "gradient_checkpointing"})
 VERSION = 1
 """Raised by hand when the meaning of a run changes."""
 
+DATASET_VERSION = 2
+"""Raised by hand when the meaning of an example changes. 2: an example says where it comes from and why it is there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:

@@ -31,6 +31,7 @@ LAYERS: dict[int, set[str]] = {
             "attempts",
             "examples",
             "gathering",
+            "export",
             "cards",
             "decontamination",
             "runs",

@@ -81,7 +81,7 @@ def test_a_problem_with_some_words_changed_is_a_near_duplicate_although_no_long_
 
 
 def test_a_template_with_other_numbers_is_another_problem_and_with_the_same_ones_a_near_duplicate() -> None:
-    template = "A train leaves the old station of the town at noon and travels for {0} hours without a stop before it comes home again"
+    template = "A train leaves the old station of the town at noon without a stop, comes home again, and is late by how much after day {0}"
     benchmark = {"test": [problem("b1", template.format(3))]}
     (same,) = decontaminate([problem("t1", f"So: {template.format(3)}")], benchmark, ngram=30)[1]
     assert same.how == "near_duplicate"
