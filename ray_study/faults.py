@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ray_study import problems
-from ray_study.config import Dataset, Model, ServeResources, Study
+from ray_study.config import Model, ServeResources, Study
 from ray_study.models import ModelFacts, facts
 from ray_study.train.cost import BYTES
 
@@ -22,20 +22,27 @@ def material_faults(study: Study) -> Iterator[str]:
         if benchmark.items is not None and there is not None and benchmark.items > there:
             where = f"evaluation.benchmarks.{name}.items"
             yield f"{where}: found {benchmark.items}, but problems.{benchmark.problems} has {there}; ask for fewer"
+    yield from _recorded_faults(study)
+    yield from _solver_faults(study)
+
+
+def _recorded_faults(study: Study) -> Iterator[str]:
+    for name, teacher in study.teachers.items():
+        recorded = teacher.recorded
+        if recorded is not None and recorded.read != "hub" and not Path(recorded.name).is_file():
+            yield f"teachers.{name}.recorded.name: there is no file {recorded.name!r}; name a {recorded.read} file of this machine"
+
+
+def _solver_faults(study: Study) -> Iterator[str]:
     for name, dataset in study.datasets.items():
-        yield from (f"datasets.{name}{fault}" for fault in _dataset_faults(study, dataset))
-
-
-def _dataset_faults(study: Study, dataset: Dataset) -> Iterator[str]:
-    if dataset.read in ("jsonl", "parquet") and dataset.name is not None and not Path(dataset.name).is_file():
-        yield f".name: no file at {dataset.name!r}; expected the local path of a data set"
-    there = study.problems[dataset.problems].num_problems if dataset.problems is not None else None
-    wanted = dataset.select.num_examples
-    if there is not None and wanted is not None and wanted > there * dataset.select.per_problem:
-        yield (
-            f".select.num_examples: found {wanted}, but {there} problems give at most {there * dataset.select.per_problem} examples; "
-            "ask for fewer, or raise num_problems or per_problem"
-        )
+        if dataset.problems is None or dataset.teacher is None or study.teachers[dataset.teacher].by != "solver":
+            continue
+        source = problems.SOURCES.get(study.problems[dataset.problems].source)
+        if source is not None and not source.has_solutions:
+            yield (
+                f"datasets.{name}.teacher: {dataset.teacher!r} is the solver, and {study.problems[dataset.problems].source} has no written "
+                "solutions; ask a model, or choose a source with solutions such as 'arithmetic'"
+            )
 
 
 def engine_faults(study: Study) -> Iterator[str]:

@@ -22,6 +22,9 @@ NOT_IDENTIFYING = frozenset({"micro_batch_size", "gradient_checkpointing"})
 VERSION = 1
 """Raised by hand when the meaning of a run changes."""
 
+DATASET_VERSION = 2
+"""Raised by hand when the meaning of an example changes. 2: an example says where it comes from and why it is there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
@@ -211,10 +214,28 @@ def attempts_literal(study: Study, problems: str, teacher: str) -> dict[str, Any
 def dataset_literal(study: Study, name: str) -> dict[str, Any]:
     """What identifies a data set."""
     dataset = study.datasets[name]
-    literal = dataset.model_dump(mode="json", exclude={"problems", "teacher"})
+    literal = dataset.model_dump(mode="json", exclude={"problems", "teacher", "tokens_by"})
+    # Names of sections are for people: what counts tokens is the model, before any training, and the seed is the one that is used.
+    literal["select"]["seed"] = selection_seed(study, name)
+    if dataset.tokens_by is not None:
+        literal["tokens_by"] = study.models[dataset.tokens_by].model_dump(mode="json", exclude={"pretrain"})
     if dataset.problems is None or dataset.teacher is None:
         return literal
     return {**literal, "attempts": attempts_literal(study, dataset.problems, dataset.teacher)}
+
+
+def selection_seed(study: Study, name: str) -> int:
+    """The seed that a data set's examples are chosen by."""
+    seed = study.datasets[name].select.seed
+    return study.seed if seed is None else seed
+
+
+def counting_model(study: Study, name: str) -> str | None:
+    """The model whose tokenizer counts a data set's responses: `tokens_by`, else the teacher's; None where neither says one."""
+    dataset = study.datasets[name]
+    if dataset.tokens_by is not None or dataset.teacher is None:
+        return dataset.tokens_by
+    return study.teachers[dataset.teacher].model
 
 
 def benchmark_literal(study: Study, name: str) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ray_study import model_files, problems, verify
+from ray_study import model_files, problems, tables, verify
 from ray_study.config import Study
 from ray_study.engines import Engines
 from ray_study.grid import problems_literal
 from ray_study.manifests import hash_file
-from ray_study.rows import Attempt, GradedAttempt, Problem
+from ray_study.rows import GradedAttempt, Problem
 from ray_study.store import Result, Store, Workspace, outside
+from ray_study.verify.shards import judge_shards
 
 log = logging.getLogger(__name__)
 
@@ -73,18 +74,19 @@ def grade(
     by_id = {row.id: row for row in rows}
 
     def build(workspace: Workspace) -> Mapping[str, object]:
-        unjudged_workers = max(1, int(lab.study.resources.generate.cpus_per_replica))
-        attempts_workspace = Workspace(path=attempts.path)
-        for name in sorted(attempts_workspace.shards() - workspace.shards()):
-            graded = verify.grade(attempts_workspace.read(name, Attempt), by_id, num_workers=unjudged_workers)
-            workspace.write(name, graded, GradedAttempt)
-        counts = verdict_counts([row for name in sorted(workspace.shards()) for row in workspace.read(name, GradedAttempt)])
+        owed = sorted(Workspace(path=attempts.path).shards() - workspace.shards())
+        num_workers = max(1, int(lab.study.resources.generate.cpus_per_replica))
+        judge_shards(owed, f"{attempts.path}/rows", f"{workspace.path}/rows", by_id, num_workers=num_workers, progress=lab.progress)
+        counts = verdict_counts(workspace.path)
         lab.progress(f"verdicts, {label}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
         return {"num_rows": sum(counts.values()), "verdicts": counts}
 
     return lab.store.make("verdicts", inputs, build, sources=[attempts, *sources])
 
 
-def verdict_counts(graded: Sequence[GradedAttempt]) -> dict[str, int]:
-    """How many attempts had each verdict, the most frequent first."""
-    return dict(Counter(row.verdict for row in graded).most_common())
+def verdict_counts(path: str) -> dict[str, int]:
+    """How many attempts of a result had each verdict, the most frequent first; only the verdicts are read."""
+    rows = f"{path}/rows"
+    # A result without a shard has no directory of rows.
+    found = tables.columns(rows, GradedAttempt, ["verdict"]) if tables.names(rows) else ()
+    return dict(Counter(verdict for (verdict,) in found).most_common())

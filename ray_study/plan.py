@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ray_study import assets, faults, problems
 from ray_study.config import Model, Study
 from ray_study.grid import PlannedRun, benchmark_literal, planned
 from ray_study.manifests import digest
 from ray_study.models import facts, is_gated
+from ray_study.plan_datasets import dataset_faults, dataset_lines, nearest_multiples, num_examples, size_faults, teacher_lines
 from ray_study.sweep_file import nearest
 from ray_study.train.cost import checkpoint_bytes, memory_per_worker, training_flops
 from ray_study.train.schedule import num_steps
@@ -29,8 +29,8 @@ def plan(study: Study) -> Plan:
     lines = [
         f"study {study.name}: {' '.join(study.question.split())}",
         *_fetches(study),
-        *_teachers(study),
-        *_data(study),
+        *teacher_lines(study),
+        *dataset_lines(study),
         *_runs(study),
         *_scores(study),
         *_resources(study),
@@ -67,49 +67,6 @@ def needed_assets(study: Study) -> set[str]:
     sources = {settings.source for settings in study.problems.values() if settings.source in problems.SOURCES}
     from_problems = {asset for source in sources for asset in problems.SOURCES[source].assets}
     return from_problems | {model.asset for model in study.models.values() if model.asset in assets.ASSETS and model.asset is not None}
-
-
-def _data(study: Study) -> Iterator[str]:
-    for name, dataset in study.datasets.items():
-        if dataset.problems is None or dataset.teacher is None:
-            yield f"data set {name}: read from {dataset.read} {dataset.name}@{dataset.revision or 'main'}, transform {dataset.transform}"
-            continue
-        teacher = study.teachers[dataset.teacher]
-        asked = study.problems[dataset.problems].num_problems
-        attempts = f"{asked or 'all'} problems x {teacher.num_attempts} attempts by {dataset.teacher}"
-        if teacher.until_correct is not None:
-            most = f", {asked * teacher.most_attempts} in all" if asked else ""
-            attempts += f" a round until {teacher.until_correct} correct, at most {teacher.most_attempts} each{most}"
-        elif teacher.by == "recorded":
-            attempts = f"{asked or 'all'} problems, attempts recorded in {dataset.teacher}"
-        yield f"data set {name}: {attempts}, select {dataset.select.policy}, transform {dataset.transform}"
-
-
-def _teachers(study: Study) -> Iterator[str]:
-    for name, teacher in study.teachers.items():
-        if teacher.endpoint is not None:
-            key = f"with the key in {teacher.endpoint.key_from}" if teacher.endpoint.key_from else "without a key"
-            yield (
-                f"teacher {name}: {teacher.endpoint.model} at {teacher.endpoint.public_url} {key}, "
-                f"{teacher.endpoint.requests_at_once} requests at once"
-            )
-        if teacher.recorded is not None:
-            recorded = teacher.recorded
-            version = f"@{recorded.revision or 'main'}, {recorded.split}" if recorded.read == "hub" else ""
-            yield f"teacher {name}: attempts recorded in {recorded.read} {recorded.name}{version}"
-        if teacher.until_correct is not None:
-            yield f"teacher {name}: rounds of {teacher.num_attempts}, at most {-(-teacher.most_attempts // teacher.num_attempts)}"
-
-
-def num_examples(study: Study, name: str) -> int | None:
-    """How many examples a data set will have, where the file says it."""
-    dataset = study.datasets[name]
-    if dataset.select.num_examples is not None:
-        return dataset.select.num_examples
-    if dataset.problems is not None and dataset.teacher is not None and study.teachers[dataset.teacher].by == "solver":
-        # The solver is right about every problem that it makes.
-        return study.problems[dataset.problems].num_problems
-    return None
 
 
 def steps_of(study: Study, run: PlannedRun) -> int | None:
@@ -191,25 +148,10 @@ def _faults(study: Study) -> Iterator[str]:
             yield f"models.{name}.asset: unknown asset {model.asset!r}; {nearest(model.asset, list(assets.ASSETS))}"
     yield from faults.material_faults(study)
     yield from faults.engine_faults(study)
-    yield from _solver_faults(study)
-    yield from _recorded_faults(study)
+    yield from dataset_faults(study)
     yield from _exam_faults(study)
     for run in planned(study):
         yield from (f"run {run.name!r}: {fault}" for fault in run_faults(study, run))
-
-
-def _solver_faults(study: Study) -> Iterator[str]:
-    for name, dataset in study.datasets.items():
-        solved = dataset.teacher is not None and study.teachers[dataset.teacher].by == "solver"
-        if solved and dataset.select.per_problem != 1:
-            yield f"datasets.{name}.select.per_problem: the solver writes one solution a problem, found {dataset.select.per_problem}"
-
-
-def _recorded_faults(study: Study) -> Iterator[str]:
-    for name, teacher in study.teachers.items():
-        recorded = teacher.recorded
-        if recorded is not None and recorded.read != "hub" and not Path(recorded.name).is_file():
-            yield f"teachers.{name}.recorded.name: there is no file {recorded.name!r}; name a {recorded.read} file of this machine"
 
 
 def _exam_faults(study: Study) -> Iterator[str]:
@@ -245,14 +187,9 @@ def run_faults(study: Study, run: PlannedRun) -> Iterable[str]:
     if training.batch_size % resources.workers:
         yield (
             f"batch_size {training.batch_size} is not divisible by {resources.workers} workers; "
-            f"the nearest are {_nearest_multiples(training.batch_size, resources.workers)}"
+            f"the nearest are {nearest_multiples(training.batch_size, resources.workers)}"
         )
-    examples = num_examples(study, run.dataset)
-    if examples is not None and examples < training.batch_size:
-        yield (
-            f"data set {run.dataset!r} has {examples} examples, fewer than one batch of {training.batch_size}; "
-            "ask for more, or a smaller batch"
-        )
+    yield from size_faults(study, run)
     yield from _checkpoint_faults(study, run)
     yield from _model_faults(study.models[run.model], run, study)
 
@@ -278,8 +215,3 @@ def _model_faults(model: Model, run: PlannedRun, study: Study) -> Iterator[str]:
                 f"needs about {memory:,.0f} GB a worker, the accelerators have {resources.gpu_memory_gigabytes:g} GB; use "
                 "engine: deepspeed with a higher zero_stage, more workers, gradient_checkpointing, or a smaller micro_batch_size"
             )
-
-
-def _nearest_multiples(value: int, of: int) -> str:
-    below = value - value % of
-    return " and ".join(str(each) for each in (below, below + of) if each)

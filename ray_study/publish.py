@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ray_study import cards
 from ray_study.config import Study
 from ray_study.evaluate import Cell, Exam
 from ray_study.grid import planned
-from ray_study.manifests import digest
 from ray_study.results import Findings, score_cell, training_rows
 from ray_study.rows import Checkpoint, Run
 from ray_study.runs import as_row
@@ -47,11 +47,12 @@ class Publisher:
         self._lock = threading.Lock()
 
     def materials(self, datasets: Mapping[str, Result], exams: Sequence[Exam]) -> None:
-        """Publishes the data sets and exams at the parent run."""
+        """Publishes the data sets with their cards, and the exams, at the parent run."""
         self._datasets = datasets
         self._exams = {exam.name: exam for exam in exams}
         for name, result in datasets.items():
             self._tracker.dataset(self._parent, name, _dataset_facts(result), "training")
+            self._tracker.files(self._parent, [f"{result.path}/{file}" for file in cards.FILES], f"datasets/{name}")
         for exam in exams:
             self._tracker.dataset(self._parent, exam.name, _exam_facts(exam), "eval")
         for run in planned(self._study):
@@ -91,8 +92,7 @@ class Publisher:
 
 def _dataset_facts(result: Result) -> dict[str, str]:
     counts = {key: value for key, value in result.record.items() if key.startswith("num_") or key == "verdicts"}
-    mark = digest([result.fingerprint, result.made])[:8]
-    return {"digest": mark, "source": result.path, "profile": json.dumps(counts)}
+    return {"digest": result.record["content"], "source": result.path, "profile": json.dumps(counts)}
 
 
 def _exam_facts(exam: Exam) -> dict[str, str]:

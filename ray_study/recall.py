@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ray_study import evaluate, examples
+from ray_study import evaluate
 from ray_study.assets import cache_directory
 from ray_study.engines import Engines
 from ray_study.evaluate import Cell, Exam
 from ray_study.evaluate.scoring import stored
-from ray_study.grid import PlannedRun, dataset_literal, planned, problems_literal
+from ray_study.grid import DATASET_VERSION, PlannedRun, dataset_literal, planned, problems_literal
 from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab
 from ray_study.publish import SweepFile
@@ -52,7 +52,7 @@ def _problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
 
 
 def _dataset(lab: Lab, name: str) -> Result | None:
-    return lab.store.recall("dataset", fingerprint("dataset", examples.VERSION, dataset_literal(lab.study, name)))
+    return lab.store.recall("dataset", fingerprint("dataset", DATASET_VERSION, dataset_literal(lab.study, name)))
 
 
 def _run(lab: Lab, run: PlannedRun) -> Run:

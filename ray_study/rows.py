@@ -114,7 +114,37 @@ class Example:
     prompt: str
     response: str
     num_tokens: int
-    """Tokens of the response by the teacher's count; 0 where nobody counted."""
+    """Tokens of the response with its end token, by the teacher's count or by the data set's `tokens_by`; 0 where nobody counted."""
+    source: str = ""
+    """Where the problem comes from: the name of its source, or of the data set that was read."""
+    asked_of: str = ""
+    """Fingerprint of what answered; empty where nobody was asked."""
+    sample: int | None = None
+    """Number of the attempt that was chosen."""
+    verdict: Verdict | None = None
+    """On the attempt that was chosen, whatever the form of the response."""
+    chosen: str = ""
+    """Why it is here: the arm and the policy that chose it, such as `verified, random`."""
+    num_eligible: int | None = None
+    """From how many attempts at the problem it was chosen."""
+    form: str = "none"
+    """The transform that made the response from the attempt."""
+
+
+Overlap = Literal["equal", "ngram", "near_duplicate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """One training prompt that also stands in a benchmark, and how that shows."""
+
+    problem_id: str
+    prompt: str
+    benchmark: str
+    item_id: str
+    how: Overlap
+    evidence: str
+    """The shared run of words, or the share of runs that both have."""
 
 
 RunStatus = Literal["owed", "finished", "failed"]

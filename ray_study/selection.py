@@ -1,175 +1,200 @@
-"""Graded attempts -> examples: which correct attempts a student learns from, and in what form. Smaller sets are nested in larger.
+"""Graded attempts -> which of them a student learns from. Smaller sets are nested in larger ones.
 
-Nothing here depends on the order in which attempts arrive: they are sorted by key before any seeded choice.
+Nothing here depends on the order in which attempts arrive, or holds their texts: an attempt is judged by a `Candidate`, and for each
+problem only the best few are kept. So a million attempts cost no more memory than their problems.
+
+What is nested: problems come in an order that the seed alone decides, and `num_examples` is the length of a prefix of what they give. With
+equal problems, arm, policy, `per_problem`, limits of tokens, form and seed, a smaller set is the beginning of a larger one. Across
+arms and limits: whatever a wider choice takes and a narrower one may take, the narrower one takes (under equal policy, `per_problem`,
+form, seed and `num_examples`); so `verified` holds the correct ones of `unverified`, and 0 to 100 tokens the short ones of 0 to 200.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ray_study.rows import Example, GradedAttempt, Problem
+from ray_study.config import Select
+from ray_study.rows import FinishReason, Verdict
 
 logger = logging.getLogger(__name__)
 
+Arm = Literal["verified", "unverified", "wrong"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
 Policy = Literal["random", "shortest", "longest", "first"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
+WANTED = {"verified": "a correct attempt", "unverified": "an attempt with text", "wrong": "a wrong attempt"}
+"""What each arm looks for, in words."""
 
-def select(
-    graded: Iterable[GradedAttempt],
-    problems: Mapping[str, Problem],
-    *,
-    policy: Policy,
-    per_problem: int = 1,
-    num_examples: int | None,
-    seed: int,
-) -> list[Example]:
-    """Examples from correct attempts that stopped by themselves, at most `per_problem` different ones a problem.
 
-    Problems come in a seeded order that does not depend on how many are asked for, and a problem's examples stand together,
-    so `num_examples` is the length of a prefix and smaller sets are nested in larger ones; None takes all.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What of an attempt decides whether it is chosen: all but its text."""
 
-    Raises:
-        ValueError: where no problem, or too few, have such an attempt, or an attempt is at an unknown problem.
-    """
-    _check(policy, per_problem, num_examples)
-    rows = list(graded)
-    eligible: dict[str, list[GradedAttempt]] = defaultdict(list)
-    for row in rows:
-        if row.problem_id not in problems:
-            raise ValueError(f"an attempt is at problem {row.problem_id!r}, which is not among the {len(problems)} problems given")
-        # A cut attempt is never an example, whatever its verdict: it would teach the student not to stop.
-        if row.verdict == "correct" and row.finish_reason == "stop":
-            eligible[row.problem_id].append(row)
-    if not eligible:
-        raise ValueError(_nothing_correct(rows, problems))
-    examples: list[Example] = []
-    for problem_id in sorted(eligible, key=lambda name: (_draw(seed, name), name)):
-        chosen = _choose(eligible[problem_id], policy, seed)[:per_problem]
-        examples += [_example(row, problems[problem_id]) for row in chosen]
-    logger.info(
-        "%d examples from %d of %d problems with a correct attempt (%d attempts, policy %s)",
-        len(examples),
-        len(eligible),
-        len(problems),
-        len(rows),
-        policy,
-    )
-    if num_examples is not None and len(examples) < num_examples:
-        raise ValueError(
-            f"found {len(examples)} of {num_examples} examples asked for: {len(eligible)} of {len(problems)} problems have a "
-            f"correct attempt and each gives at most {per_problem}. Ask for fewer, attempt more problems, or make more attempts at each"
+    problem_id: str
+    sample: int
+    asked_of: str
+    verdict: Verdict
+    finish_reason: FinishReason
+    num_tokens: int
+    """0 where nobody counted."""
+    num_characters: int
+    """0 where there is nothing but space."""
+    mark: bytes
+    """SHA-256 of the text, so that each text is chosen once."""
+    shard: str
+    """Where the text is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An attempt that was chosen, and from how many."""
+
+    candidate: Candidate
+    num_eligible: int
+
+
+def is_of(arm: Arm, candidate: Candidate) -> bool:
+    """Whether an attempt belongs to an arm. One that was cut never does, whatever its verdict: it would teach the student not to stop."""
+    if candidate.finish_reason != "stop" or not candidate.num_characters:
+        return False
+    if arm == "unverified":
+        return True
+    # An attempt that could not be judged is not a wrong one.
+    return candidate.verdict == ("correct" if arm == "verified" else "wrong")
+
+
+def fits(select: Select, num_tokens: int) -> bool:
+    """Whether a response of so many tokens is as long as is wanted; the caller has seen to it that they were counted."""
+    return (select.min_tokens or 0) <= num_tokens and (select.max_tokens is None or num_tokens <= select.max_tokens)
+
+
+class Choosing:
+    """The choice among attempts that are offered one after the other, in any order."""
+
+    def __init__(self, problems: Container[str], num_problems: int, select: Select, seed: int) -> None:
+        """Begins with nothing offered.
+
+        Args:
+            problems: ids of the problems that may be chosen from.
+            num_problems: how many these are.
+            select: which attempts, and how many.
+            seed: of the order of problems, and of the policy `random`.
+        """
+        self._problems = problems
+        self._num_problems = num_problems
+        self._select = select
+        self._seed = seed
+        self._best: dict[str, dict[bytes, tuple[tuple[object, ...], Candidate]]] = {}
+        self._num_eligible: Counter[str] = Counter()
+        self.verdicts: Counter[str] = Counter()
+        """Of the attempts at these problems."""
+        self.num_attempts = 0
+        self.num_outside_limits = 0
+        """Attempts of the arm with too few or too many tokens."""
+
+    @property
+    def num_eligible(self) -> int:
+        """Attempts that may become examples."""
+        return self._num_eligible.total()
+
+    @property
+    def num_eligible_problems(self) -> int:
+        """Problems with such an attempt."""
+        return len(self._num_eligible)
+
+    def offer(self, candidate: Candidate) -> None:
+        """Takes an attempt into account.
+
+        Raises:
+            ValueError: it is at an unknown problem.
+        """
+        name = candidate.problem_id
+        if name not in self._problems:
+            raise ValueError(f"an attempt is at problem {name!r}, which is not among the {self._num_problems} problems given")
+        self.num_attempts += 1
+        self.verdicts[candidate.verdict] += 1
+        if not is_of(self._select.arm, candidate):
+            return
+        if not fits(self._select, candidate.num_tokens):
+            self.num_outside_limits += 1
+            return
+        self._num_eligible[name] += 1
+        self._keep(self._best.setdefault(name, {}), candidate)
+
+    def _keep(self, best: dict[bytes, tuple[tuple[object, ...], Candidate]], candidate: Candidate) -> None:
+        """Keeps the first `per_problem` different texts in the policy's order."""
+        key = policy_key(candidate, self._select.policy, self._seed)
+        if candidate.mark in best and best[candidate.mark][0] <= key:
+            return
+        best[candidate.mark] = (key, candidate)
+        if len(best) > self._select.per_problem:
+            del best[max(best, key=lambda mark: best[mark][0])]
+
+    def chosen(self) -> list[Choice]:
+        """All that may become examples, in the order in which they do; the first `num_examples` of them that keep a form are taken.
+
+        Raises:
+            ValueError: there are none, or fewer than asked for; with the counts and the mend.
+        """
+        order = sorted(self._best, key=lambda name: (draw(self._seed, name), name))
+        choices = [
+            Choice(candidate=candidate, num_eligible=self._num_eligible[name])
+            for name in order
+            for _, candidate in sorted(self._best[name].values(), key=lambda kept: kept[0])
+        ]
+        wanted = self._select.num_examples
+        if not choices or (wanted is not None and len(choices) < wanted):
+            raise ValueError(self._too_few(len(choices)))
+        logger.info("%d of %d problems have %s", len(order), self._num_problems, WANTED[self._select.arm])
+        return choices
+
+    def _too_few(self, found: int) -> str:
+        select = self._select
+        some = f"{self.num_eligible_problems} of {self._num_problems} problems have {WANTED[select.arm]} that stopped by itself"
+        if select.min_tokens is not None or select.max_tokens is not None:
+            some += f" and has {limits(select)} ({self.num_outside_limits} of that arm have fewer or more)"
+        if not found:
+            return (
+                f"{some} ({self.num_attempts} attempts, {dict(sorted(self.verdicts.items()))}); look at the verdicts' explanations: "
+                "the cap, the format, the limits and the teacher are the usual causes"
+            )
+        return (
+            f"found {found} of {select.num_examples} examples asked for: {some} and each gives at most {select.per_problem}. "
+            "Ask for fewer, attempt more problems, or make more attempts at each"
         )
-    return examples[:num_examples]
 
 
-def transform(examples: Sequence[Example], name: str) -> tuple[list[Example], int]:
-    """The examples in the form `name`, and how many were dropped because nothing of their response was left."""
-    if name not in TRANSFORMS:
-        raise ValueError(f"unknown transform {name!r}; choose from {sorted(TRANSFORMS)}")
-    changed = [TRANSFORMS[name](example) for example in examples]
-    kept = [example for example in changed if example is not None]
-    num_dropped = len(changed) - len(kept)
-    logger.info("transform %s kept %d of %d examples", name, len(kept), len(changed))
-    if examples and not kept:
-        raise ValueError(f"transform {name!r} left nothing of any of {len(examples)} responses; choose another")
-    return kept, num_dropped
-
-
-def drop_thinking(example: Example) -> Example | None:
-    """The example without its thinking, as in the study's NoCoT sets: the written summary and answer stay.
-
-    A text with only `</think>` (the prompt's template opened the thinking) loses all up to it. None where nothing is left
-    or the thinking was never closed.
-    """
-    text = re.sub(r"<think>.*?</think>", "", example.response, flags=re.DOTALL)
-    text = text.rpartition("</think>")[2]
-    return None if "<think>" in text else _with_response(example, text.strip())
-
-
-def answer_only(example: Example) -> Example | None:
-    r"""The example with nothing but its last `\boxed{…}` after the thinking, or its last line where it has no box."""
-    summary = drop_thinking(example)
-    if summary is None:
-        return None
-    start = summary.response.rfind("\\boxed{")
-    if start < 0:
-        return _with_response(example, summary.response.splitlines()[-1].strip())
-    end = _closing_brace(summary.response, start + len("\\boxed{"))
-    return None if end is None else _with_response(example, summary.response[start : end + 1])
-
-
-def unchanged(example: Example) -> Example | None:
-    """The example as it is; None where its response is empty."""
-    return example if example.response.strip() else None
-
-
-TRANSFORMS: dict[str, Callable[[Example], Example | None]] = {
-    "none": unchanged,
-    "drop_thinking": drop_thinking,
-    "answer_only": answer_only,
-}
-
-
-def _choose(rows: Sequence[GradedAttempt], policy: Policy, seed: int) -> list[GradedAttempt]:
-    """The attempts in the policy's order, each text once."""
-    keys: dict[Policy, Callable[[GradedAttempt], tuple[object, ...]]] = {
-        "random": lambda row: (_draw(seed, row.problem_id, row.asked_of, row.sample),),
-        "shortest": lambda row: (row.num_tokens, len(row.text)),
-        "longest": lambda row: (-row.num_tokens, -len(row.text)),
-        "first": lambda row: (),
+def policy_key(candidate: Candidate, policy: Policy, seed: int) -> tuple[object, ...]:
+    """What attempts at a problem are ordered by under a policy: the least is chosen first, and no two different attempts are equal."""
+    keys: Mapping[Policy, Callable[[], tuple[object, ...]]] = {
+        "random": lambda: (draw(seed, candidate.problem_id, candidate.asked_of, candidate.sample),),
+        "shortest": lambda: (candidate.num_tokens, candidate.num_characters),
+        "longest": lambda: (-candidate.num_tokens, -candidate.num_characters),
+        "first": lambda: (),
     }
-    ordered = sorted(rows, key=lambda row: (*keys[policy](row), row.sample, row.asked_of, row.text))
-    once: dict[str, GradedAttempt] = {}
-    for row in ordered:
-        once.setdefault(row.text, row)
-    return list(once.values())
+    return (*keys[policy](), candidate.sample, candidate.asked_of, candidate.mark)
 
 
-def _example(row: GradedAttempt, problem: Problem) -> Example:
-    return Example(problem_id=row.problem_id, prompt=problem.prompt, response=row.text, num_tokens=row.num_tokens)
+def order_of(names: Sequence[str], select: Select, seed: int) -> list[str]:
+    """The order in which rows that were read ready-made are taken: their own for `first`, a seeded one for `random`."""
+    return list(names) if select.policy == "first" else sorted(names, key=lambda name: (draw(seed, name), name))
 
 
-def _with_response(example: Example, response: str) -> Example | None:
-    if not response:
-        return None
-    # Nobody has counted the tokens of a text that was changed.
-    return example if response == example.response else replace(example, response=response, num_tokens=0)
+def limits(select: Select) -> str:
+    """The limits of tokens in words; empty where there are none."""
+    if select.min_tokens is None and select.max_tokens is None:
+        return ""
+    if select.max_tokens is None:
+        return f"{select.min_tokens} tokens or more"
+    return f"{select.min_tokens or 0} to {select.max_tokens} tokens"
 
 
-def _closing_brace(text: str, start: int) -> int | None:
-    depth, index = 1, start
-    while index < len(text):
-        if text[index] == "\\":
-            index += 2  # An escaped brace is text, not structure.
-            continue
-        depth += {"{": 1, "}": -1}.get(text[index], 0)
-        if depth == 0:
-            return index
-        index += 1
-    return None
-
-
-def _draw(*parts: object) -> str:
+def draw(*parts: object) -> str:
+    """A random number that the parts alone decide, as hexadecimal digits."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _check(policy: str, per_problem: int, num_examples: int | None) -> None:
-    if policy not in POLICIES:
-        raise ValueError(f"unknown policy {policy!r}; choose from {list(POLICIES)}")
-    if per_problem < 1 or (num_examples is not None and num_examples < 1):
-        raise ValueError(f"per_problem and num_examples must be 1 or more, found {per_problem} and {num_examples}")
-
-
-def _nothing_correct(rows: Sequence[GradedAttempt], problems: Mapping[str, Problem]) -> str:
-    verdicts = dict(sorted(Counter(row.verdict for row in rows).items()))
-    return (
-        f"0 of {len(problems)} problems have a correct attempt that stopped by itself ({len(rows)} attempts, {verdicts}); "
-        "look at the verdicts' explanations: the cap, the format and the teacher are the usual causes"
-    )

@@ -13,7 +13,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +44,10 @@ class Result:
         """The rows of the result, in the order of its shards."""
         return tables.read(f"{self.path}/rows", row_type)
 
+    def stream(self, row_type: type[Row]) -> Iterator[Row]:
+        """The rows in the same order, without holding them all."""
+        return tables.stream(f"{self.path}/rows", row_type)
+
 
 def outside(name: str, mark: str) -> Result:
     """A source that lies outside the store, such as a local file: when `mark` changes, what follows is made again."""
@@ -73,6 +77,22 @@ class Workspace:
     def read(self, name: str, row_type: type[Row]) -> list[Row]:
         """The rows of a whole shard."""
         return tables.read(f"{self.path}/rows/{name}.parquet", row_type)
+
+    def stream(self, name: str, row_type: type[Row]) -> Iterator[Row]:
+        """The rows of a whole shard, without holding them all."""
+        return tables.stream(self.shard(name), row_type)
+
+    def shard(self, name: str) -> str:
+        """The path of a shard, whether it is there or not."""
+        return f"{self.path}/rows/{name}.parquet"
+
+    def write_beside_rows(self, name: str, rows: Iterable[Any], row_type: type) -> int:
+        """How many rows of another type were written to `NAME.parquet` beside the directory of rows."""
+        return tables.write(rows, f"{self.path}/{name}.parquet", row_type)
+
+    def write_beside(self, name: str, content: bytes) -> None:
+        """Writes a file beside the rows, such as a picture; it appears whole or not at all."""
+        write_bytes(f"{self.path}/{name}", content)
 
 
 def fingerprint(stage: str, version: int, inputs: Mapping[str, object]) -> str:
@@ -223,12 +243,7 @@ class Store:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file of the store; it appears whole or not at all."""
-        filesystem, target = tables.locate(self.path(name))
-        filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
-        temporary = f"{target}.part-{os.getpid()}"
-        with filesystem.open_output_stream(temporary) as file:
-            file.write(content)
-        filesystem.move(temporary, target)
+        write_bytes(self.path(name), content)
 
     def directories(self, stage: str) -> list[str]:
         """The names of the results of a stage, finished or not."""
@@ -241,6 +256,16 @@ class Store:
     def _move_aside(self, name: str) -> None:
         filesystem, target = tables.locate(self.path(name))
         filesystem.move(target, f"{target}.stale-{uuid.uuid4().hex[:8]}")
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file, at a local path or a URI; it appears whole or not at all."""
+    filesystem, target = tables.locate(path)
+    filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
+    temporary = f"{target}.part-{os.getpid()}"
+    with filesystem.open_output_stream(temporary) as file:
+        file.write(content)
+    filesystem.move(temporary, target)
 
 
 def _sources(sources: Sequence[Result]) -> dict[str, str]:

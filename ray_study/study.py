@@ -45,7 +45,7 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
     with claim(store, "train", "evaluate"), open_lab(file.study, store, progress) as lab:
         publisher = Publisher(file, store)
         exams = evaluate.exams(lab.study, partial(load_problems, lab))
-        items = [item for exam in exams for item in exam.items]
+        items = {exam.name: exam.items for exam in exams}
         datasets = {name: make_dataset(lab, name, items) for name in lab.study.datasets}
         publisher.materials(datasets, exams)
 

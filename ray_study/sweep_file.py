@@ -172,6 +172,7 @@ def _references(study: Study) -> Iterator[tuple[str, str | None, str]]:
     for key, dataset in study.datasets.items():
         yield f"datasets.{key}.problems", dataset.problems, "problems"
         yield f"datasets.{key}.teacher", dataset.teacher, "teachers"
+        yield f"datasets.{key}.tokens_by", dataset.tokens_by, "models"
     for key, teacher in study.teachers.items():
         yield f"teachers.{key}.model", teacher.model, "models"
     for key, model in study.models.items():

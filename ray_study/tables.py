@@ -5,9 +5,10 @@ The schema always comes from the row type, never from the data: a column that ha
 
 from __future__ import annotations
 
+import itertools
 import types
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -16,6 +17,9 @@ import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
 Row = TypeVar("Row")
+
+CHUNK = 2048
+"""Most rows that are held at once: some megabytes of short texts, some hundred of the longest chains of thought."""
 
 _ARROW: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -39,24 +43,30 @@ def _field(name: str, hint: Any) -> pa.Field:
 
 def to_table(rows: Iterable[Any], row_type: type) -> pa.Table:
     """The rows as an Arrow table with the row type's schema."""
-    return pa.Table.from_pylist([asdict(row) for row in rows], schema=schema_of(row_type))
+    held = list(rows)
+    schema = schema_of(row_type)
+    # A column at a time: several times faster than a mapping a row.
+    return pa.table({name: [getattr(row, name) for row in held] for name in schema.names}, schema=schema)
 
 
 def write(rows: Iterable[Any], path: str | Path, row_type: type) -> int:
-    """How many rows were written to one Parquet file; it appears whole or not at all.
+    """How many rows were written to one Parquet file; it appears whole or not at all. No more than some thousand rows are held at once.
 
     Args:
         rows: instances of `row_type`.
         path: a local path or a URI (`s3://…`, `gs://…`).
         row_type: the dataclass whose fields are the columns.
     """
-    table = to_table(rows, row_type)
     filesystem, target = locate(path)
     temporary = f"{target}.part"
     filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
-    pq.write_table(table, temporary, filesystem=filesystem)
+    waiting, num_rows = iter(rows), 0
+    with pq.ParquetWriter(temporary, schema_of(row_type), filesystem=filesystem) as writer:
+        while held := list(itertools.islice(waiting, CHUNK)):
+            writer.write_table(to_table(held, row_type))
+            num_rows += len(held)
     filesystem.move(temporary, target)
-    return int(table.num_rows)
+    return num_rows
 
 
 def read(path: str | Path, row_type: type[Row]) -> list[Row]:
@@ -65,25 +75,41 @@ def read(path: str | Path, row_type: type[Row]) -> list[Row]:
     Raises:
         ValueError: the columns are not those of `row_type` (made by another version).
     """
+    return list(stream(path, row_type))
+
+
+def stream(path: str | Path, row_type: type[Row]) -> Iterator[Row]:
+    """The rows as `read` gives them, one after the other; no more than some thousand are held at once.
+
+    Raises:
+        ValueError: the columns are not those of `row_type` (made by another version).
+    """
+    names_of_columns = schema_of(row_type).names
+    for row in columns(path, row_type, names_of_columns):
+        yield row_type(**dict(zip(names_of_columns, row, strict=True)))
+
+
+def columns(path: str | Path, row_type: type, wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns as `stream` would give them, a tuple a row in the order of `wanted`; others are not read.
+
+    Raises:
+        ValueError: the file's columns are not those of `row_type` (made by another version).
+    """
     filesystem, target = locate(path)
     files = [target]
     if filesystem.get_file_info(target).type == pafs.FileType.Directory:
         selector = pafs.FileSelector(target)
         files = sorted(info.path for info in filesystem.get_file_info(selector) if info.path.endswith(".parquet"))
-    rows: list[Row] = []
-    for file in files:
-        rows.extend(_rows(pq.read_table(file, filesystem=filesystem, partitioning=None), row_type, file))
-    return rows
-
-
-def _rows(table: pa.Table, row_type: type[Row], file: str) -> list[Row]:
     expected = schema_of(row_type).names
-    if table.column_names != expected:
-        raise ValueError(
-            f"{file} has the columns {table.column_names}, expected {expected}: it was made by another version of ray-study; "
-            "use that version, or give the study another `storage`"
-        )
-    return [row_type(**row) for row in table.to_pylist()]
+    for file in files:
+        with pq.ParquetFile(file, filesystem=filesystem) as parquet:
+            if parquet.schema_arrow.names != expected:
+                raise ValueError(
+                    f"{file} has the columns {parquet.schema_arrow.names}, expected {expected}: it was made by another version of "
+                    "ray-study; use that version, or give the study another `storage`"
+                )
+            for batch in parquet.iter_batches(batch_size=CHUNK, columns=list(wanted)):
+                yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
 
 
 def locate(path: str | Path) -> tuple[pafs.FileSystem, str]:
@@ -102,3 +128,10 @@ def names(path: str | Path) -> Sequence[str]:
         return ()
     found = filesystem.get_file_info(pafs.FileSelector(target))
     return sorted(info.base_name.removesuffix(".parquet") for info in found if info.path.endswith(".parquet"))
+
+
+def delete(path: str | Path) -> None:
+    """Returns when there is no directory of that name any more."""
+    filesystem, target = locate(path)
+    if filesystem.get_file_info(target).type == pafs.FileType.Directory:
+        filesystem.delete_dir(target)

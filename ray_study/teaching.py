@@ -180,7 +180,9 @@ class Decontaminate(Settings):
     ngram: int = Field(13, ge=5)
     """Words in a shared run. 8 is far too eager on templated mathematics."""
     similarity: float | None = Field(0.8, gt=0.3, le=1)
-    """Least estimated Jaccard similarity (MinHash over runs of 5 words) of a near duplicate; empty looks for none."""
+    """Least estimated Jaccard similarity (MinHash over runs of 5 words) of a near duplicate with equal numbers; empty looks for none."""
+    remove: bool = True
+    """False lists what overlaps and keeps it: for a set that is to stay as it was published."""
 
 
 class Dataset(Settings):

@@ -126,6 +126,12 @@ class Tracker:
         """Copies a local directory to a run's artifacts."""
         self._client.log_artifacts(run, directory, name)
 
+    def files(self, run: str, paths: Iterable[str], name: str) -> None:
+        """Copies local files to a folder of a run's artifacts; those that are not there are left out."""
+        for path in paths:
+            if Path(path).is_file():
+                self._client.log_artifact(run, path, name)
+
     def finish(self, run: str, *, complete: bool) -> None:
         """Ends the parent run: failed where something is owed."""
         self._client.set_terminated(run, "FINISHED" if complete else "FAILED")

@@ -22,10 +22,11 @@ LAYERS: dict[int, set[str]] = {
         *("manifests", "tables", "store", "claims", "grid", "sweep_file", "tracking", "models", "model_files", "assets", "chat"),
         *("serving", "ray_cluster"),
     },
-    3: {"problems", "generate", "verify", "selection", "train", "analyze"},
+    3: {"problems", "generate", "verify", "selection", "transforms", "train", "analyze"},
     4: {
-        *("evaluate", "sweep", "materials", "attempts", "examples", "runs", "results", "publish", "recall", "working", "engines", "study"),
-        *("plan", "faults", "status", "__main__"),
+        *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
+        *("runs", "results", "publish", "recall", "working", "engines", "study"),
+        *("plan", "plan_datasets", "faults", "status", "__main__"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}
@@ -48,6 +49,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pebble": ("verify",),
     "mlflow": ("tracking",),
     "datasets": ("problems",),
+    "datasketch": ("problems",),
     "rich": ("__main__",),
     "matplotlib": ("analyze",),
     "polars": ("analyze",),
@@ -220,7 +222,13 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("plan", "sweeps/quickstart.yaml"), ("status", "sweeps/quickstart.yaml"), ("--help",), ("schema",), ("assets", "list")],
+    [
+        ("plan", "sweeps/quickstart.yaml"),
+        ("status", "sweeps/quickstart.yaml"),
+        ("--help",),
+        ("schema",),
+        ("assets", "list"),
+    ],
     ids=" ".join,
 )
 def test_the_light_verbs_load_nothing_heavy(arguments: tuple[str, ...]) -> None:

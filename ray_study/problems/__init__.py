@@ -13,7 +13,7 @@ from typing import Any
 
 from ray_study.assets import ASSETS
 from ray_study.problems import advbench, arithmetic, countdown, hub, olmo_eval, procedural, puzzles, tabular
-from ray_study.problems.overlap import decontaminate
+from ray_study.problems.overlap import Benchmarks, decontaminate, overlaps
 from ray_study.problems.published import write_published
 from ray_study.problems.published_sets import PUBLISHED
 from ray_study.problems.ready_made import read_examples
@@ -23,6 +23,7 @@ from ray_study.rows import KINDS, Problem
 
 __all__ = [
     "SOURCES",
+    "Benchmarks",
     "RecordedRow",
     "Source",
     "SourceSpec",
@@ -30,6 +31,7 @@ __all__ = [
     "decontaminate",
     "licence",
     "load",
+    "overlaps",
     "pinned",
     "read_examples",
     "read_recorded",

@@ -193,6 +193,26 @@ def test_two_processes_publish_to_one_database_at_once_after_the_driver_made_it(
         assert len(models) == len(STEPS)
 
 
+def test_the_card_of_a_data_set_is_among_the_artifacts_and_can_be_said_again(
+    database: tuple[str, Path], client: MlflowClient, tmp_path: Path
+) -> None:
+    tracker = Tracker(database[0], "cards", str(tmp_path / "artifacts"))
+    parent = tracker.parent("cards", {})
+    (tmp_path / "card.md").write_text("# Data set `cot`\n")
+    (tmp_path / "lengths.png").write_bytes(b"picture")
+    for _ in range(2):
+        tracker.files(parent, [str(tmp_path / name) for name in ("card.md", "lengths.png", "missing.json")], "datasets/cot")
+    assert [file.path for file in client.list_artifacts(parent, "datasets/cot")] == ["datasets/cot/card.md", "datasets/cot/lengths.png"]
+    assert Path(client.download_artifacts(parent, "datasets/cot/card.md", str(tmp_path))).read_text() == "# Data set `cot`\n"
+
+
+def test_a_trial_is_linked_to_the_data_set_that_it_trained_on_by_its_digest(database: tuple[str, Path], client: MlflowClient) -> None:
+    experiment = client.get_experiment_by_name("study")
+    for ours in ("id-a/made-1", "study"):
+        run = client.search_runs([experiment.experiment_id], f"tags.`ray_study.id` = '{ours}'")[0]
+        assert ("cot", "d1") in [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs]
+
+
 def test_a_store_that_is_no_local_directory_needs_a_server(tmp_path: Path) -> None:
     assert default_uri(str(tmp_path)) == f"sqlite:///{tmp_path}/mlflow.db"
     with pytest.raises(ValueError, match=r"SQLite needs one; set `tracking`"):
