@@ -91,8 +91,7 @@ class Child:
             self._replace()
             return "timeout", f"math-verify took more than {seconds:g} s"
         if not line:
-            how = self._replace()
-            return "error", f"the math worker ended by signal {how} (its memory limit, perhaps)"
+            return "error", f"the math worker ended by signal {self._replace()} (its memory limit, perhaps)"
         verdict, explanation, is_sound = json.loads(line)
         if not is_sound:
             self._replace()
@@ -270,8 +269,7 @@ def one_sided(relation: Any) -> tuple[Any, str] | None:
 
 def is_solved(relation: Any) -> bool:
     """Whether a relation has one symbol on one side and no symbol on the other."""
-    sides = relation.lhs, relation.rhs
-    return any(one.is_Symbol and not other.free_symbols for one, other in (sides, sides[::-1]))
+    return any(one.is_Symbol and not other.free_symbols for one, other in (relation.args, relation.args[::-1]))
 
 
 def are_both_unsolvable(gold: Any, answer: Any) -> bool:
