@@ -195,9 +195,14 @@ def test_v3_an_answer_that_takes_more_than_the_memory_limit_is_an_error_or_a_tim
 
 def test_the_child_that_computes_has_a_memory_limit_and_its_guard_none() -> None:
     worker = MathWorker()
-    limits = Path(f"/proc/{worker.computing_id}/limits").read_text(encoding="ascii")
-    (line,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
-    assert line.split()[3:5] == [str(4 * 2**30)] * 2
+    assert worker.compare([("1/2", "0.5")], 30) is not None
+    found = []
+    for process_id in (worker.computing_id, os.getpgid(worker.computing_id)):
+        limits = Path(f"/proc/{process_id}/limits").read_text(encoding="ascii")
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
+        found.append(line.split()[3])
+    assert found[0] == str(4 * 2**30)
+    assert found[1] != found[0]
     worker.kill()
 
 
