@@ -34,16 +34,13 @@ ALARM_GRACE_SECONDS = 20.0
 
 STRICT = LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False)
 
-# The grammar's runtime learns its tables while it parses, which makes the first formulas up to fifty times slower than
-# the later ones. What the guard has learnt every child starts with.
+# The grammar's runtime learns while it parses: its first formulas are up to fifty times slower. Children start with what the guard learnt.
 LEARN_FROM = [
     *(r"\frac{1}{2}", "x^2+2x-1", r"\frac{\sqrt{3}}{2}", r"(-\infty,2)\cup(3,\infty)", r"\{1,2\}", "(1,-2)", "y=2x+1", "1<x<5"),
     *(r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "3+4i", "1,2,3", r"\text{even}", r"\frac{\pi}{4}", "2^{10}", r"x \in [1,2]", "x/y"),
 ]
 
 _OR = re.compile(r"\\lor(?![a-zA-Z])|(?<![a-zA-Z])or(?![a-zA-Z])")
-_LESS = (sympy.StrictLessThan, sympy.LessThan)
-_MORE = (sympy.StrictGreaterThan, sympy.GreaterThan)
 
 
 def main() -> None:
@@ -94,8 +91,7 @@ class Child:
             self._replace()
             return "timeout", f"math-verify took more than {seconds:g} s"
         if not line:
-            how = self._replace()
-            return "error", f"the math worker ended by signal {how} (its memory limit, perhaps)"
+            return "error", f"the math worker ended by signal {self._replace()} (its memory limit, perhaps)"
         verdict, explanation, is_sound = json.loads(line)
         if not is_sound:
             self._replace()
@@ -158,8 +154,7 @@ class Child:
 def serve(requests: int, replies: int) -> None:
     """What the child does: one comparison after the other under its own memory limit."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    # A child whose guard was killed while it hung ends itself: by default SIGALRM ends the process, and no Python needs to
-    # run for it.
+    # A child whose guard was killed while it hung ends itself: by default SIGALRM ends a process, without any Python.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     for line in os.fdopen(requests, "rb"):
@@ -171,20 +166,15 @@ def serve(requests: int, replies: int) -> None:
 
 
 def answered(gold: str, answer: str | None) -> tuple[str, str, bool]:
-    """The verdict, its explanation, and whether the process is still sound.
-
-    `error` says that the comparison itself failed. Without an answer: `correct` where the gold parses.
-    """
+    """The verdict (`error`: the comparison itself failed), its explanation, and whether the process is still sound."""
     try:
         return *compare(gold, answer), True
-    except (RecursionError, MemoryError) as error:
-        return "error", f"math-verify raised {type(error).__name__}: {error}", False
     except Exception as error:  # noqa: BLE001 - whatever math-verify raises means "could not judge", and is said as that
-        return "error", f"math-verify raised {type(error).__name__}: {error}", True
+        return "error", f"math-verify raised {type(error).__name__}: {error}", not isinstance(error, (RecursionError, MemoryError))
 
 
 def compare(gold: str, answer: str | None) -> tuple[str, str]:
-    """The verdict by math-verify, both of its own timeouts off: they need SIGALRM's handler, and the guard kills instead."""
+    """The verdict by math-verify, its own timeouts off, as the guard kills; without an answer `correct` where the gold parses."""
     gold_expressions = parsed(gold)
     if not gold_expressions:
         return "error", f"the gold answer {gold[:80]!r} does not parse as LaTeX"
@@ -199,6 +189,8 @@ def compare(gold: str, answer: str | None) -> tuple[str, str]:
     gold_first, first = gold_expressions[0], expressions[0]
     if are_same_relation(gold_first, first):
         return "correct", "the same relation up to a constant factor"
+    if are_far_numbers(gold_first, first):
+        return "wrong", "compared as numbers"
     if _OR.search(answer) or _OR.search(gold):
         gold_expressions, expressions = [united(gold_first)], [united(first)]
     equal = verify(
@@ -223,8 +215,19 @@ def why_unparsed(latex: str) -> Exception | None:
     return None
 
 
+def are_far_numbers(gold: Any, answer: Any) -> bool:
+    """Whether both are numbers that differ in their first digits: then there is no need to simplify their difference."""
+    if not all(isinstance(side, sympy.Expr) and not side.is_Matrix and side.is_number for side in (gold, answer)):
+        return False
+    try:
+        ours, theirs = complex(gold.evalf(15)), complex(answer.evalf(15))
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        return False
+    return 1e-3 * (1 + abs(ours)) < abs(ours - theirs) < 1e12
+
+
 def are_same_relation(gold: Any, answer: Any) -> bool:
-    """Whether `is_multiple` finds one relation in both; where sympy cannot tell, math-verify has the word."""
+    """Whether both are one relation; where sympy cannot tell, math-verify has the word."""
     try:
         return is_multiple(gold, answer)
     except (ArithmeticError, AttributeError, NotImplementedError, sympy.PolynomialError, TypeError, ValueError):
@@ -256,17 +259,17 @@ def one_sided(relation: Any) -> tuple[Any, str] | None:
         return None
     if isinstance(relation, sympy.Eq):
         return relation.lhs - relation.rhs, "="
-    if isinstance(relation, _LESS):
-        return relation.lhs - relation.rhs, "<" if isinstance(relation, sympy.StrictLessThan) else "<="
-    if isinstance(relation, _MORE):
-        return relation.rhs - relation.lhs, "<" if isinstance(relation, sympy.StrictGreaterThan) else "<="
+    sign = "<" if isinstance(relation, (sympy.StrictLessThan, sympy.StrictGreaterThan)) else "<="
+    if isinstance(relation, (sympy.StrictLessThan, sympy.LessThan)):
+        return relation.lhs - relation.rhs, sign
+    if isinstance(relation, (sympy.StrictGreaterThan, sympy.GreaterThan)):
+        return relation.rhs - relation.lhs, sign
     return None
 
 
 def is_solved(relation: Any) -> bool:
     """Whether a relation has one symbol on one side and no symbol on the other."""
-    sides = relation.lhs, relation.rhs
-    return any(one.is_Symbol and not other.free_symbols for one, other in (sides, sides[::-1]))
+    return any(one.is_Symbol and not other.free_symbols for one, other in (relation.args, relation.args[::-1]))
 
 
 def are_both_unsolvable(gold: Any, answer: Any) -> bool:
@@ -283,14 +286,13 @@ def are_both_unsolvable(gold: Any, answer: Any) -> bool:
 
 
 def united(expression: Any) -> Any:
-    """Inequalities that were joined by "or" as the union of their solutions; anything else as it is."""
-    if not isinstance(expression, sympy.FiniteSet) or not all(
-        isinstance(part, (*_LESS, *_MORE)) or part.is_Boolean for part in expression.args
-    ):
+    """Inequalities in one symbol, joined by "or", as the union of their solutions; anything else as it is."""
+    parts = expression.args if isinstance(expression, sympy.FiniteSet) else [expression]
+    if not all((isinstance(part, Relational) or part.is_Boolean) and len(part.free_symbols) == 1 for part in parts):
         return expression
-    if any(isinstance(part, sympy.Eq) for part in expression.args):
+    if any(isinstance(part, sympy.Eq) for part in parts):
         return expression
-    return sympy.Union(*(part.as_set() for part in expression.args))
+    return sympy.Union(*(part.as_set() for part in parts))
 
 
 if __name__ == "__main__":

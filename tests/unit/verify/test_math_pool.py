@@ -157,14 +157,15 @@ def test_a_forked_child_does_not_read_its_parents_workers() -> None:
     assert parents & set(math_workers().idle_process_ids())
 
 
-SLOW = ["((((10!)!)!)!)!", "((((11!)!)!)!)!", "(" * 2000 + "x" + ")" * 2000, r"\sqrt{" * 900 + "x" + "}" * 900]
+SLOW = ["((((10!)!)!)!)!", "(" * 2000 + "x" + ")" * 2000, r"\sqrt{" * 900 + "x" + "}" * 900]
+SECONDS = 10.0  # ordinary pairs share a message with hanging ones, and must have time enough on a machine that is busy
 
 
 def test_v2_the_pathological_inputs_as_a_set_leave_every_other_verdict_as_it_is() -> None:
     """One message holds hanging and ordinary questions: a hang is its own, and the child that follows judges the rest."""
     workers = MathWorkers(most=2)
     questions: list[tuple[str, str | None]] = [*PAIRS, *(("1/2", slow) for slow in SLOW)]
-    replies = workers.ask_many(questions, timeout_seconds=1.5, num_workers=2)
+    replies = workers.ask_many(questions, timeout_seconds=SECONDS, num_workers=2)
     assert [replies[pair][0] for pair in PAIRS] == EXPECTED
     assert {replies["1/2", slow][0] for slow in SLOW} <= {"timeout", "error"}
     assert len(replies) == len(questions)
@@ -174,10 +175,10 @@ def test_v2_the_pathological_inputs_as_a_set_leave_every_other_verdict_as_it_is(
 def test_v2_a_hang_inside_a_message_does_not_touch_what_stands_before_or_after_it() -> None:
     worker = MathWorker()
     before = worker.computing_id
-    replies = worker.compare([("1/2", "0.5"), ("1", SLOW[0]), ("x+y", "x-y")], 1.5)
+    replies = worker.compare([("1/2", "0.5"), ("1", SLOW[0]), ("x+y", "x-y")], SECONDS)
     assert replies is not None
     assert [verdict for verdict, _ in replies] == ["correct", "timeout", "wrong"]
-    assert replies[1][1] == "math-verify took more than 1.5 s"
+    assert replies[1][1] == "math-verify took more than 10 s"
     assert worker.computing_id != before
     assert _stopped_within(before, 5)
     worker.kill()
@@ -194,9 +195,14 @@ def test_v3_an_answer_that_takes_more_than_the_memory_limit_is_an_error_or_a_tim
 
 def test_the_child_that_computes_has_a_memory_limit_and_its_guard_none() -> None:
     worker = MathWorker()
-    limits = Path(f"/proc/{worker.computing_id}/limits").read_text(encoding="ascii")
-    (line,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
-    assert line.split()[3:5] == [str(4 * 2**30)] * 2
+    assert worker.compare([("1/2", "0.5")], 30) is not None
+    found = []
+    for process_id in (worker.computing_id, os.getpgid(worker.computing_id)):
+        limits = Path(f"/proc/{process_id}/limits").read_text(encoding="ascii")
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
+        found.append(line.split()[3])
+    assert found[0] == str(4 * 2**30)
+    assert found[1] != found[0]
     worker.kill()
 
 
@@ -217,7 +223,7 @@ def test_a_guard_that_is_killed_at_work_is_replaced_and_its_questions_are_asked_
     workers.ask("1/2", "0.5", timeout_seconds=8)
     guard = os.getpgid(workers.idle_process_ids()[0])
     with ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(workers.ask_many, [("1", SLOW[0]), *PAIRS], timeout_seconds=2, num_workers=1)
+        asked = threads.submit(workers.ask_many, [("1", SLOW[0]), *PAIRS], timeout_seconds=SECONDS, num_workers=1)
         time.sleep(0.5)
         os.killpg(guard, signal.SIGKILL)
         replies = asked.result(timeout=60)
