@@ -45,6 +45,8 @@ def test_a_study_learns_from_a_server_that_is_asked_until_it_is_right(tmp_path: 
             "datasets/nocot": ...,
             "sweep/dataset": "cot",
             "training/steps": 2,
+            # A byte is a token of the tiny model.
+            "training/max_length": 256,
             "checkpoints/steps": [2],
         }
         done = ray_study("run", str(sweep_file(tmp_path, changes)), store=tmp_path / "store", TEACHER_KEY=KEY)

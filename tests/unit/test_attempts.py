@@ -217,6 +217,20 @@ def test_a_solvers_solutions_are_written_in_shards(tmp_path: Path) -> None:
     assert made.record["num_rows"] == 10_005
 
 
+def test_recorded_attempts_find_their_problems_and_the_record_counts_both_sides(tmp_path: Path) -> None:
+    path = tmp_path / "made.jsonl"
+    rows = [{"question": prompt, "response": problem.solution} for prompt, problem in list(PROBLEMS.items())[:5]]
+    path.write_text("\n".join(json.dumps(row) for row in [*rows, {"question": "Who?", "response": "Me"}]))
+    place = lab(tmp_path, by="recorded", recorded={"read": "jsonl", "name": str(path)})
+    made = make(place)
+    assert [row.text for row in made.rows(Attempt)] == [row["response"] for row in rows]
+    counts = {key: value for key, value in made.record.items() if "matched" in key}
+    assert counts == {"num_matched_rows": 5, "num_unmatched_rows": 1, "num_matched_problems": 5, "num_unmatched_problems": 7}
+    assert {row.verdict for row in grade_attempts(place, "sums", "one").rows(GradedAttempt)} == {"correct"}
+    path.write_text(json.dumps(rows[0]))
+    assert make(place).record["num_rows"] == 1, "another content is another recording"
+
+
 @pytest.fixture(scope="module")
 def told() -> list[str]:
     return []
