@@ -15,10 +15,22 @@ from ray_study.assets import ASSETS
 from ray_study.problems import advbench, arithmetic, countdown, hub, olmo_eval, procedural, tabular
 from ray_study.problems.overlap import decontaminate
 from ray_study.problems.ready_made import read_examples
+from ray_study.problems.recorded import RecordedRow, read_recorded
 from ray_study.problems.source import Source, SourceSpec, read_options
 from ray_study.rows import KINDS, Problem
 
-__all__ = ["SOURCES", "Source", "SourceSpec", "check", "decontaminate", "load", "read_examples", "resolved"]
+__all__ = [
+    "SOURCES",
+    "RecordedRow",
+    "Source",
+    "SourceSpec",
+    "check",
+    "decontaminate",
+    "load",
+    "read_examples",
+    "read_recorded",
+    "resolved",
+]
 
 logger = logging.getLogger(__name__)
 

@@ -36,8 +36,10 @@ def load(spec: SourceSpec[HubOptions]) -> list[Problem]:
     return to_problems(((f"row {number} of {where}", row) for number, row in enumerate(table, 1)), spec)
 
 
-def open_table(name: str, subset: str | None, split: str, commit: str | None) -> Any:
+def open_table(name: str, subset: str | None, split: str, commit: str | None, *, streaming: bool = False) -> Any:
     """A split of a data set of the hub at a commit, or of a local directory; iterating it gives rows as mappings.
+
+    `streaming` reads while iterating and keeps nothing: for sets that no disk should hold twice.
 
     Raises:
         ValueError: it is not there, or cannot be read.
@@ -46,7 +48,7 @@ def open_table(name: str, subset: str | None, split: str, commit: str | None) ->
     import datasets  # noqa: PLC0415
 
     try:
-        return datasets.load_dataset(name, subset, split=split, revision=commit)
+        return datasets.load_dataset(name, subset, split=split, revision=commit, streaming=streaming)
     except (OSError, ValueError) as error:
         raise ValueError(f"could not load data set {name!r}, subset {subset!r}, split {split!r}: {error}") from error
 
