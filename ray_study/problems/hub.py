@@ -58,6 +58,12 @@ def identity(options: HubOptions) -> dict[str, str]:
     return commit_of(options.name, options.revision)
 
 
+def pinned(options: HubOptions) -> HubOptions:
+    """The options with the commit in place of its revision."""
+    commit = identity(options).get("commit")
+    return options if commit is None else options.model_copy(update={"revision": commit})
+
+
 def commit_of(name: str, revision: str) -> dict[str, str]:
     """As `identity`, by name and revision."""
     directory = Path(name)
@@ -70,14 +76,16 @@ def commit_of(name: str, revision: str) -> dict[str, str]:
         return {"commit": revision}
     # As above: only a study that reads the hub pays for its client.
     from huggingface_hub import HfApi  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError  # noqa: PLC0415
 
     try:
         commit = HfApi().dataset_info(name, revision=revision).sha
     except _client_errors(HfHubHTTPError) as error:
+        if isinstance(error, RevisionNotFoundError):
+            raise ValueError(f"the hub has no revision {revision!r} of {name!r}; give a branch, a tag or a full commit of it") from error
         raise ValueError(
             f"could not ask the hub for {name!r} at {revision!r} ({type(error).__name__}); check the name, "
-            "give a full commit as revision, or give a local directory as name"
+            "give a full commit as revision, or give a local directory or file in its place"
         ) from error
     return {"commit": str(commit)}
 
