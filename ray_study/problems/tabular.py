@@ -95,14 +95,23 @@ def to_problems(rows: Iterable[tuple[str, Mapping[str, Any]]], spec: SourceSpec[
     """The subset that was asked for of the rows, each with a phrase that says where it stands; repeats are left out."""
     problems: dict[str, Problem] = {}
     ids: dict[str, str] = {}
+    clashes: list[str] = []
+    num_rows = 0
     for where, row in rows:
         require_columns(spec.options, row, where)
         problem = _problem(where, row, spec)
+        num_rows += 1
         if problem.prompt in problems:
             continue
         if problem.id in ids:
-            raise ValueError(f"{where} has the id {problem.id!r} of {ids[problem.id]} but another prompt; ids must be unique")
+            clashes.append(f"{problem.id!r} in {ids[problem.id]} and in {where}")
+            continue
         problems[problem.prompt], ids[problem.id] = problem, where
+    if clashes:
+        raise ValueError(
+            f"{len(clashes)} of {num_rows} rows have the id of another prompt, first {clashes[0]}; ids must be unique: mend the rows, "
+            "or leave id out of columns, which names problems by what they ask"
+        )
     return subset(list(problems.values()), spec.num_problems, spec.seed)
 
 

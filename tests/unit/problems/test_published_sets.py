@@ -255,8 +255,9 @@ class Hub(BaseHTTPRequestHandler):
     asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
         known = self.path.endswith("/revision/main")
+        if known:  # The client asks for other things as well.
+            self.asked.append(self.path)
         self.send_response(200 if known else 404)
         if not known:
             self.send_header("X-Error-Code", "RevisionNotFound")
