@@ -82,7 +82,7 @@ def _sources(lab: Lab, teacher: Teacher) -> list[Result]:
         directory = base_directory(lab, teacher.model)
         return [outside(f"model {teacher.model}", read_manifest(Path(directory)).fingerprint)]
     if teacher.recorded is not None:
-        return local_file(teacher.recorded.read, teacher.recorded.name)
+        return local_file(teacher.recorded.name)
     return []
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from ray_study import problems
 from ray_study.analyze.histogram import bins_of, lengths_png, quantile
-from ray_study.assets import ASSETS
-from ray_study.config import Problems, Study
+from ray_study.config import Study
 from ray_study.grid import counting_model, selection_seed
 from ray_study.rows import Example
 from ray_study.selection import draw
@@ -144,19 +143,17 @@ def _sources(study: Study, name: str, facts: Mapping[str, Any], made_from: Mappi
         wanted = {"read": dataset.read, "name": dataset.name, "revision": dataset.revision, "split": dataset.split}
         return [{**wanted, "resolved": facts["resolved"], "licence": "not stated here: look at the data set's own card"}]
     settings = study.problems[dataset.problems]
-    resolved = made_from["problems"].record.get("resolved", {})
-    return [{"name": dataset.problems, "source": settings.source, "resolved": resolved, "licence": licence(settings)}]
-
-
-def licence(settings: Problems) -> str:
-    """What is known about the licence of a set of problems."""
-    stated = getattr(problems, "licence", None)
-    if stated is not None:
-        return str(stated(settings.source, settings.options))
-    source = problems.SOURCES[settings.source]
-    notes = [f"{ASSETS[asset].licence} (package); {ASSETS[asset].holds}" for asset in source.assets]
-    made = "made by a generator of this package: no text of others"
-    return "; ".join(notes) or (made if source.endless else "not stated here: look at the data set's own card")
+    record = made_from["problems"].record
+    left_out = {"rows_left_out": record["dropped"]} if record.get("dropped") else {}
+    return [
+        {
+            "name": dataset.problems,
+            "source": settings.source,
+            "resolved": record["resolved"],
+            **left_out,
+            "licence": problems.licence(settings.source, settings.options),
+        }
+    ]
 
 
 def _teacher(study: Study, store: Store, name: str, made_from: Mapping[str, Result]) -> dict[str, Any] | None:

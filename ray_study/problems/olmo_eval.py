@@ -17,6 +17,7 @@ from pydantic import Field
 from ray_study import assets
 from ray_study.problems.draws import shuffled, stream, subset
 from ray_study.problems.formats import Request, last_box, with_request
+from ray_study.problems.math_sets import worked
 from ray_study.problems.source import Options, SourceSpec
 from ray_study.rows import Problem
 
@@ -83,10 +84,7 @@ def gsm8k(wheel: Path, options: BenchmarkOptions) -> list[Problem]:
     """GSM8K's 1,319 test problems (kind `number`), with the worked solutions of its authors."""
     problems = []
     for doc in _docs(wheel, "gsm8k"):
-        worked, marked, gold = doc["answer"].rpartition("####")
-        assert marked, f"GSM8K problem {doc['id']} has no '####' before its answer"
-        answer = gold.strip().replace(",", "")
-        reasoning = re.sub(r"<<.*?>>", "", worked).strip()
+        answer, solution = worked(doc["answer"])
         name = f"gsm8k_test-{doc['id']}"
         problems.append(
             Problem(
@@ -96,7 +94,7 @@ def gsm8k(wheel: Path, options: BenchmarkOptions) -> list[Problem]:
                 prompt=with_request(doc["question"].strip(), "number", options.request),
                 answer=answer,
                 cluster=name,
-                solution=f"{reasoning}\nThe answer is \\boxed{{{answer}}}.",
+                solution=solution,
             )
         )
     return problems

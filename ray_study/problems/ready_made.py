@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ray_study.problems.reading import Place, assistant_turn, open_rows, user_turn
+import pyarrow.parquet as pq
+
+from ray_study.problems.hub import commit_of, open_table
 from ray_study.rows import Example
+
+Rows = Iterable[tuple[str, Mapping[str, Any]]]
 
 
 def read_examples(
@@ -25,19 +31,52 @@ def read_examples(
     Raises:
         ValueError: it is not there, lacks a column (those found are named), or a row does not fit (it is named).
     """
-    if kind != "hub" and not Path(name).expanduser().is_file():
+    if kind == "hub":
+        resolved = commit_of(name, revision or "main")
+        table = open_table(name, None, split, resolved.get("commit"))
+        found, rows = list(table.column_names), _numbered(table)
+    elif not Path(name).is_file():
         raise ValueError(f"no file at {name!r}; expected the local path of a data set")
-    place = Place(name=name, revision=revision, split=split)
-    rows, resolved = open_rows(place, columns.values(), "set columns: {prompt: …, response: …} to the right names")
-    return [_example(where, row, columns) for where, row in rows], resolved
+    else:
+        resolved = {"sha256": hashlib.sha256(Path(name).read_bytes()).hexdigest()}
+        rows = _numbered(pq.read_table(name).to_pylist()) if kind == "parquet" else _lines(Path(name))
+        found = list(pq.read_schema(name).names) if kind == "parquet" else []
+    missing = sorted(set(columns.values()) - set(found))
+    if found and missing:
+        raise ValueError(f"{name} has no columns {missing}, found {found}; set columns: {{prompt: …, response: …}} to the right names")
+    return [_example(where, row, name, columns) for where, row in rows], resolved
 
 
-def _example(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> Example:
-    asked, response = row[columns["prompt"]], assistant_turn(row[columns["response"]])
-    # A student is trained on one turn: what a further one or a system's would say is not guessed.
-    prompt = None if isinstance(asked, list) and len(asked) != 1 else user_turn(asked)
+def _numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    return ((f"row {number}", row) for number, row in enumerate(rows))
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"line {number} of {path} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number} of {path} is no JSON object, found {type(row).__name__}")
+        yield f"line {number}", row
+
+
+def _example(where: str, row: Mapping[str, Any], name: str, columns: Mapping[str, str]) -> Example:
+    for column in columns.values():
+        if column not in row:
+            raise ValueError(f"{where} of {name} has no column {column!r}, found {sorted(row)}")
+    prompt, response = _user_turn(row[columns["prompt"]]), row[columns["response"]]
     if prompt is None:
-        raise ValueError(f"{where}: column {columns['prompt']!r} is neither text nor a list with exactly one user turn")
-    if not response or not response.strip():
-        raise ValueError(f"{where}: column {columns['response']!r} holds no text")
+        raise ValueError(f"{where} of {name}: column {columns['prompt']!r} is neither text nor a list with exactly one user turn")
+    if not isinstance(response, str) or not response.strip():
+        raise ValueError(f"{where} of {name}: column {columns['response']!r} holds no text")
     return Example(problem_id=where, prompt=prompt, response=response, num_tokens=0)
+
+
+def _user_turn(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping) and value[0].get("role") == "user":
+        return str(value[0]["content"])
+    return None

@@ -1,65 +1,118 @@
-"""Attempts that somebody made before, as the rows of a file or of a data set of the hub; they are read one by one, however many."""
+"""Attempts that somebody made before, as rows of a data set of the hub or of a local file; read one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from ray_study.config import Recorded
-from ray_study.problems.reading import Place, assistant_turn, open_rows, user_turn
+from ray_study.problems import files, hub, turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRow:
-    """One row: a prompt, and one or more answers to it."""
+    """What was asked once, and what was answered to it."""
 
     prompt: str
+    """The text that was asked; of a conversation the last user turn."""
     responses: tuple[str, ...]
+    """One text, or several attempts at the same prompt."""
     num_tokens: tuple[int, ...] | None
-    """Of each response; None where the file has no counts."""
+    """Of each response; None where the file has no such column, or says nothing in this row."""
     finish_reason: str | None
-    """How all of them ended, in the file's own word."""
+    """How all of the responses ended; None where the file does not say it."""
     where: str
+    """The place in the file, for people."""
 
 
 def read_recorded(recorded: Recorded) -> tuple[Iterator[RecordedRow], dict[str, str]]:
-    """The rows of a recording, and what identifies it: the hub's commit, or the file's SHA-256.
+    """The rows in order, read as they are asked for, and what they resolved to (the hub's commit, or a file's SHA-256).
 
-    A response column holds a text, the turns of an assistant, or a list of texts: several attempts at one prompt.
+    A row whose column of `finish_reason` holds a list gives a row for each response.
 
     Raises:
-        ValueError: it is not there, or lacks a column (those found are named); later, at its row: a value does not fit.
+        ValueError: it is not there, has no rows, lacks a column (those expected and found are named), or, while reading, a row
+            does not fit (it is named).
     """
-    place = Place(name=recorded.name, revision=recorded.revision, subset=recorded.subset, split=recorded.split)
-    rows, resolved = open_rows(place, recorded.columns.values(), "name the right ones under recorded.columns")
-    return (_row(where, row, recorded.columns) for where, row in rows), resolved
+    wanted = sorted(set(recorded.columns.values()))
+    if recorded.read == "hub":
+        resolved = hub.commit_of(recorded.name, recorded.revision or "main")
+        table = hub.open_table(recorded.name, recorded.subset, recorded.split, resolved.get("commit"), streaming=True)
+        rows: files.Rows = ((f"row {number} of data set {recorded.name!r}", row) for number, row in enumerate(table, 1))
+        first = next(rows, None)
+        found = list(first[1]) if first else []
+        rows = chain([first], rows) if first else iter(())
+    else:
+        files.exists(recorded.name, "recorded attempts")
+        resolved = {"sha256": files.sha256(recorded.name)}
+        found = files.column_names(recorded.read, recorded.name)
+        rows = files.read(recorded.read, recorded.name, wanted)
+    if not found:
+        raise ValueError(f"{recorded.name} has no rows; expected recorded attempts with the columns {wanted}")
+    _require(recorded, found, recorded.name)
+    return _read(rows, recorded), resolved
 
 
-def _row(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> RecordedRow:
-    prompt, responses = user_turn(row[columns["prompt"]]), _responses(row[columns["response"]])
+def _read(rows: files.Rows, recorded: Recorded) -> Iterator[RecordedRow]:
+    for where, row in rows:
+        _require(recorded, list(row), where)
+        yield from _recorded(where, {field: row[column] for field, column in recorded.columns.items()}, recorded.columns)
+
+
+def _require(recorded: Recorded, found: Sequence[str], where: str) -> None:
+    missing = sorted(set(recorded.columns.values()) - set(found))
+    if missing:
+        raise ValueError(
+            f"{where} has no columns {missing}; expected {dict(recorded.columns)}, found {sorted(found)}; "
+            "set recorded.columns: {prompt: …, response: …} to the right names"
+        )
+
+
+def _recorded(where: str, values: Mapping[str, Any], columns: Mapping[str, str]) -> Iterator[RecordedRow]:
+    prompt = values["prompt"] if isinstance(values["prompt"], str) else turns.last_turn(values["prompt"], "user")
     if prompt is None or not prompt.strip():
-        raise ValueError(f"{where}: column {columns['prompt']!r} is neither text nor a list of turns with a user's")
-    if responses is None:
-        raise ValueError(f"{where}: column {columns['response']!r} is neither text, nor an assistant's turns, nor a list of texts")
-    counts = _counts(where, row[columns["num_tokens"]], columns["num_tokens"]) if "num_tokens" in columns else None
-    reason = row[columns["finish_reason"]] if "finish_reason" in columns else None
-    return RecordedRow(
-        prompt=prompt, responses=responses, num_tokens=counts, finish_reason=None if reason is None else str(reason), where=where
-    )
+        raise ValueError(f"{where}, column {columns['prompt']!r}: expected a text or turns with a user's, found {_shown(values['prompt'])}")
+    responses = _responses(f"{where}, column {columns['response']!r}", values["response"])
+    counts = _counts(f"{where}, column {columns.get('num_tokens')!r}", values.get("num_tokens"), len(responses))
+    reason = values.get("finish_reason")
+    if not isinstance(reason, list):
+        if reason is not None and not isinstance(reason, str):
+            raise ValueError(f"{where}, column {columns['finish_reason']!r}: expected a text, found {_shown(reason)}")
+        yield RecordedRow(prompt=prompt, responses=responses, num_tokens=counts, finish_reason=reason, where=where)
+        return
+    if len(reason) != len(responses):
+        raise ValueError(f"{where}, column {columns['finish_reason']!r}: found {len(reason)} reasons for {len(responses)} responses")
+    for index, (response, one) in enumerate(zip(responses, reason, strict=True)):
+        own = None if counts is None else counts[index : index + 1]
+        yield RecordedRow(prompt=prompt, responses=(response,), num_tokens=own, finish_reason=one, where=f"{where}, response {index + 1}")
 
 
-def _responses(value: object) -> tuple[str, ...] | None:
-    one = assistant_turn(value)
-    if one is not None:
-        return (one,)
-    if isinstance(value, list) and all(isinstance(text, str) for text in value):
-        return tuple(value)
-    return None
+def _responses(where: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or turns.is_turns(value):
+        return (_response(where, value),)
+    return tuple(_response(f"{where}, response {number}", one) for number, one in enumerate(value, 1))
 
 
-def _counts(where: str, value: object, column: str) -> tuple[int, ...]:
+def _response(where: str, value: object) -> str:
+    text = value if isinstance(value, str) else turns.last_turn(value, "assistant")
+    if text is None:
+        raise ValueError(f"{where}: expected a text, turns with an assistant's, or a list of texts, found {_shown(value)}")
+    return text
+
+
+def _counts(where: str, value: object, num_responses: int) -> tuple[int, ...] | None:
+    if value is None:
+        return None
     counts = value if isinstance(value, list) else [value]
-    if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts):
-        raise ValueError(f"{where}: column {column!r} holds {str(value)[:40]!r}; expected a count of tokens, or a list of them")
+    if any(isinstance(count, bool) or not isinstance(count, int) or count < 0 for count in counts):
+        raise ValueError(f"{where}: expected whole numbers of tokens, found {_shown(value)}")
+    if len(counts) != num_responses:
+        raise ValueError(f"{where}: found {len(counts)} counts of tokens for {num_responses} responses; expected one count a response")
     return tuple(counts)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -32,12 +32,23 @@ class SourceSpec(Generic[O]):
     options: O
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Problems, and how many rows of their source are none."""
+
+    problems: list[Problem]
+    dropped: dict[str, int]
+    """Rows left out by reason."""
+    resolved: dict[str, str] = field(default_factory=dict)
+    """What identifies them beside number and seed."""
+
+
+def _same(options: O) -> O:
+    return options
+
+
 def _nothing(options: Options) -> dict[str, str]:
     return {}
-
-
-def _unchanged(options: O) -> O:
-    return options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +56,7 @@ class Source(Generic[O]):
     """One place where problems come from."""
 
     options: type[O]
-    load: Callable[[SourceSpec[O]], list[Problem]]
+    load: Callable[[SourceSpec[O]], list[Problem] | Loaded]
     kinds: tuple[Kind, ...]
     """The kinds of answer that its problems may ask for."""
     assets: tuple[str, ...] = ()
@@ -58,12 +69,12 @@ class Source(Generic[O]):
     """Raises ValueError for what can be known wrong without a download, such as a missing file."""
     identify: Callable[[O], dict[str, str]] = field(default=_nothing)
     """What else decides the problems: a file's hash, the commit that a revision resolved to."""
-    pin: Callable[[O], O] = field(default=_unchanged)
-    """The options with a revision that moves put at the commit that it stands for now."""
-    licence: str = "made here, no licence needed"
-    """For the data card: what a reader may do with the problems."""
-    has_solutions: bool = False
-    """Whether problems come with a written solution that `by: solver` can teach."""
+    pin: Callable[[O], O] = _same
+    """The options with a revision of the hub as its commit, so that what is asked later means the same rows."""
+    licence: str
+    """A short note for people, not legal advice."""
+    has_solutions: bool
+    """Whether its problems may come with written solutions; one's own rows do where a column is mapped."""
 
 
 def read_options(source: str, wanted: type[O], given: Mapping[str, object]) -> O:

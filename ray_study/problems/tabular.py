@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pyarrow.parquet as pq
 from pydantic import Field, field_validator, model_validator
 
+from ray_study.problems import files
 from ray_study.problems.draws import digest, subset
 from ray_study.problems.formats import Request, with_request
 from ray_study.problems.source import Options, SourceSpec
+from ray_study.problems.turns import only_user_turn
 from ray_study.rows import Kind, Problem
 
 FIELDS = ("prompt", "answer", "solution", "id", "cluster")
@@ -52,44 +51,36 @@ class FileOptions(TabularOptions):
 
     def exists(self) -> None:
         """Nothing, where the file is there; ValueError otherwise."""
-        if not Path(self.path).is_file():
-            raise ValueError(f"no file at {self.path!r}; expected the local path of the problems")
+        files.exists(self.path, "the problems")
 
     def identity(self) -> dict[str, str]:
         """The file's SHA-256: its place and name do not identify it."""
         self.exists()
-        with Path(self.path).open("rb") as file:
-            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {"sha256": files.sha256(self.path)}
 
 
 def load_jsonl(spec: SourceSpec[FileOptions]) -> list[Problem]:
     """Problems from a local file with one JSON object a line; ValueError names the line that does not fit."""
     spec.options.exists()
-    rows = _lines(spec.options.path)
-    return to_problems(((where, _object(where, line)) for where, line in rows), spec)
+    return to_problems(files.read("jsonl", spec.options.path, ()), spec)
 
 
 def load_parquet(spec: SourceSpec[FileOptions]) -> list[Problem]:
     """Problems from a local parquet file; ValueError names the row that does not fit."""
-    path = spec.options.path
     check_parquet(spec.options)
-    rows = pq.read_table(path, columns=sorted(set(spec.options.columns.values()))).to_pylist()
-    return to_problems(((f"row {number} of {path}", row) for number, row in enumerate(rows, 1)), spec)
+    return to_problems(files.read("parquet", spec.options.path, sorted(set(spec.options.columns.values()))), spec)
 
 
 def check_jsonl(options: FileOptions) -> None:
     """Nothing, where the file is there and its first row has the columns; ValueError otherwise."""
     options.exists()
-    where, line = next(_lines(options.path), ("", b""))
-    if not where:
-        raise ValueError(f"{options.path} has no rows; expected a JSON object a line")
-    require_columns(options, _object(where, line), where)
+    require_columns(options, files.column_names("jsonl", options.path), options.path)
 
 
 def check_parquet(options: FileOptions) -> None:
     """Nothing, where the file is there and has the columns; ValueError otherwise."""
     options.exists()
-    require_columns(options, pq.read_schema(options.path).names, options.path)
+    require_columns(options, files.column_names("parquet", options.path), options.path)
 
 
 def require_columns(options: TabularOptions, found: Iterable[str], where: str) -> None:
@@ -104,14 +95,23 @@ def to_problems(rows: Iterable[tuple[str, Mapping[str, Any]]], spec: SourceSpec[
     """The subset that was asked for of the rows, each with a phrase that says where it stands; repeats are left out."""
     problems: dict[str, Problem] = {}
     ids: dict[str, str] = {}
+    clashes: list[str] = []
+    num_rows = 0
     for where, row in rows:
         require_columns(spec.options, row, where)
         problem = _problem(where, row, spec)
+        num_rows += 1
         if problem.prompt in problems:
             continue
         if problem.id in ids:
-            raise ValueError(f"{where} has the id {problem.id!r} of {ids[problem.id]} but another prompt; ids must be unique")
+            clashes.append(f"{problem.id!r} in {ids[problem.id]} and in {where}")
+            continue
         problems[problem.prompt], ids[problem.id] = problem, where
+    if clashes:
+        raise ValueError(
+            f"{len(clashes)} of {num_rows} rows have the id of another prompt, first {clashes[0]}; ids must be unique: mend the rows, "
+            "or leave id out of columns, which names problems by what they ask"
+        )
     return subset(list(problems.values()), spec.num_problems, spec.seed)
 
 
@@ -135,11 +135,10 @@ def _problem(where: str, row: Mapping[str, Any], spec: SourceSpec[Any]) -> Probl
 
 
 def _prompt(value: object, where: str) -> str:
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and value[0].get("role") == "user":
-        value = value[0].get("content")
-    if not isinstance(value, str) or not value.strip():
+    text = value if isinstance(value, str) else only_user_turn(value)
+    if text is None or not text.strip():
         raise ValueError(f"{where}: expected a text or a list with one user turn, found {str(value)[:80]!r}")
-    return value
+    return text
 
 
 def _text(value: object) -> str:
@@ -148,21 +147,3 @@ def _text(value: object) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, sort_keys=True)
     return str(value).strip()
-
-
-def _lines(path: str) -> Iterator[tuple[str, bytes]]:
-    """Where each line that is not blank stands, and the line."""
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield f"line {number} of {path}", line
-
-
-def _object(where: str, line: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{where} is not JSON ({error}); mend or delete that line") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"{where} holds {type(row).__name__}, expected a JSON object with the columns' names")
-    return row

@@ -1,28 +1,24 @@
-"""Texts as data sets hold them: plain, or as the turns of a chat."""
+"""Cells that hold a conversation: a text, or a list of turns with `role` and `content`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 
-def user_text(value: object, where: str) -> str:
-    """The text, or what the last user turn of a list says; ValueError for anything else, or for nothing but blanks."""
-    if isinstance(value, list | tuple) and is_turns(value):
-        value = next((turn.get("content") for turn in reversed(value) if turn["role"] == "user"), None)
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{where}: expected a text or turns with a user's among them, found {str(value)[:80]!r}")
-    return value
+def last_turn(value: object, role: str) -> str | None:
+    """The text of the last turn of the role; None where the value is no list of turns, or none is of the role."""
+    if not is_turns(value):
+        return None
+    assert isinstance(value, list)
+    found = [turn["content"] for turn in value if turn["role"] == role and isinstance(turn["content"], str)]
+    return found[-1] if found else None
 
 
-def assistant_text(turns: Sequence[Mapping[str, Any]], where: str) -> str:
-    """What the one assistant turn says; ValueError where there is none, or more than one."""
-    said = [turn.get("content") for turn in turns if turn["role"] == "assistant"]
-    if len(said) != 1 or not isinstance(said[0], str):
-        raise ValueError(f"{where}: expected turns with one assistant's text among them, found {len(said)} assistant turns")
-    return said[0]
+def only_user_turn(value: object) -> str | None:
+    """The text of a conversation that is one user turn and nothing else; None for anything else."""
+    return last_turn(value, "user") if isinstance(value, list) and len(value) == 1 else None
 
 
 def is_turns(value: object) -> bool:
-    """Whether this is a list of turns, each with a role."""
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(turn, Mapping) and "role" in turn for turn in value)
+    """Whether the value is a list, not empty, of turns."""
+    return isinstance(value, list) and bool(value) and all(isinstance(turn, Mapping) and {"role", "content"} <= set(turn) for turn in value)

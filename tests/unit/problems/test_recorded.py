@@ -1,138 +1,119 @@
-"""Recorded attempts in every layout that they come in, a few rows at a time."""
+"""Attempts made before: the layouts in which published pools hold them."""
 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ray_study.config import Recorded
 from ray_study.problems import RecordedRow, read_recorded
-from ray_study.teaching import Recorded
 
-ASKED = [{"role": "system", "content": "Think."}, {"role": "user", "content": "What is 1 + 1?"}]
-SAID = [{"role": "assistant", "content": "<think>easy</think>\\boxed{2}"}]
-TEXT = SAID[0]["content"]
+TURNS = [{"role": "system", "content": "Think."}, {"role": "user", "content": "What is 1 + 1?"}]
+ANSWER = [{"role": "assistant", "content": "\\boxed{2}"}]
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> str:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
+def written(path: Path, rows: Sequence[Mapping[str, Any]], kind: str) -> str:
+    path = path / f"pool.{kind}"
+    if kind == "parquet":
+        # Two rows a group: a reader that takes the first group only is seen.
+        pq.write_table(pa.Table.from_pylist(list(rows)), path, row_group_size=2)
     else:
-        path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
-def recorded(read: str, name: str, **columns: str) -> Recorded:
-    return Recorded.model_validate({"read": read, "name": name, "columns": {"prompt": "question", "response": "response"} | columns})
+def recorded(tmp_path: Path, rows: Sequence[Mapping[str, Any]], kind: Literal["parquet", "jsonl"] = "jsonl", **columns: str) -> Recorded:
+    named = {"prompt": "question", "response": "response"} | columns
+    return Recorded(read=kind, name=written(tmp_path, rows, kind), columns=named)
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def read(*arguments: Any, **columns: str) -> list[RecordedRow]:
+    return list(read_recorded(recorded(*arguments, **columns))[0])
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_one_response_a_row_is_one_attempt_a_row(tmp_path: Path, kind: str) -> None:
+    rows = [{"question": "What is 1 + 1?", "response": f"\\boxed{{{number}}}", "other": [0.5]} for number in range(5)]
+    found = read(tmp_path, rows, kind)
+    assert [row.responses for row in found] == [(f"\\boxed{{{number}}}",) for number in range(5)]
+    assert {(row.prompt, row.num_tokens, row.finish_reason) for row in found} == {("What is 1 + 1?", None, None)}
+    assert found[4].where.startswith("row 5 of" if kind == "parquet" else "line 5 of")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_one_query_a_row_holds_all_its_attempts(tmp_path: Path, kind: str) -> None:
+    rows = [{"question": "What is 1 + 1?", "response": ["a", "", "c"], "response_length": [1, 0, 3], "ended": "stop"}]
+    (found,) = read(tmp_path, rows, kind, num_tokens="response_length", finish_reason="ended")
+    assert (found.responses, found.num_tokens, found.finish_reason) == (("a", "", "c"), (1, 0, 3), "stop")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_the_last_user_turn_is_asked_and_the_last_assistant_turn_answers(tmp_path: Path, kind: str) -> None:
+    (found,) = read(tmp_path, [{"question": TURNS, "response": ANSWER}], kind)
+    assert (found.prompt, found.responses) == ("What is 1 + 1?", ("\\boxed{2}",))
+
+
+def test_several_conversations_are_several_attempts(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, [{"question": TURNS, "response": [ANSWER, ANSWER]}])
+    assert found.responses == ("\\boxed{2}", "\\boxed{2}")
+
+
+def test_reasons_of_their_own_give_each_response_its_row(tmp_path: Path) -> None:
+    rows = [{"question": "q", "response": ["a", "b"], "ended": ["stop", "length"], "n": [1, 2]}]
+    found = read(tmp_path, rows, finish_reason="ended", num_tokens="n")
+    assert [(row.responses, row.num_tokens, row.finish_reason) for row in found] == [(("a",), (1,), "stop"), (("b",), (2,), "length")]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_missing_column_is_said_at_once_with_those_expected_and_found(tmp_path: Path, kind: Literal["parquet", "jsonl"]) -> None:
+    pool = recorded(tmp_path, [{"query": "q", "response": "r"}], kind)
+    with pytest.raises(ValueError, match=r"no columns \['question'\]; expected .*'response'.*found \['query', 'response'\]"):
+        read_recorded(pool)
+
+
 @pytest.mark.parametrize(
-    ("prompt", "response", "responses"),
+    ("row", "message"),
     [
-        ("What is 1 + 1?", TEXT, (TEXT,)),
-        (ASKED, SAID, (TEXT,)),
-        (ASKED, ["two", "", "three"], ("two", "", "three")),
-        ("What is 1 + 1?", [SAID, SAID], (TEXT, TEXT)),
-    ],
-    ids=["texts", "turns", "a list of texts", "a list of turns"],
-)
-def test_every_layout_is_read(tmp_path: Path, suffix: str, prompt: object, response: object, responses: tuple[str, ...]) -> None:
-    path = write(tmp_path / f"pool.{suffix}", [{"question": prompt, "response": response}])
-    rows, resolved = read_recorded(recorded(suffix, path))
-    place = "row" if suffix == "parquet" else "line"
-    assert list(rows) == [RecordedRow("What is 1 + 1?", responses, None, None, f"{place} 1 of {path}")]
-    assert len(resolved["sha256"]) == 64
-
-
-def test_a_directory_in_the_hubs_layout_is_read_by_name(tmp_path: Path) -> None:
-    write(tmp_path / "train.parquet", [{"question": ASKED, "response": ["a", "b"]}, {"question": ASKED, "response": ["c"]}])
-    rows, resolved = read_recorded(recorded("hub", str(tmp_path)))
-    assert [(row.prompt, row.responses) for row in rows] == [("What is 1 + 1?", ("a", "b")), ("What is 1 + 1?", ("c",))]
-    assert len(resolved["sha256"]) == 64
-
-
-def test_the_files_of_a_directory_follow_the_order_of_their_names(tmp_path: Path) -> None:
-    for name in ("b", "a"):
-        write(tmp_path / f"{name}.parquet", [{"question": name, "response": name}])
-    rows, _ = read_recorded(recorded("parquet", str(tmp_path)))
-    assert [row.prompt for row in rows] == ["a", "b"]
-
-
-def test_token_counts_and_finish_reasons_go_with_their_responses(tmp_path: Path) -> None:
-    row = {"question": "a?", "response": ["x", "y"], "tokens": [3, 16384], "ends": ["stop", "length"]}
-    path = write(tmp_path / "pool.parquet", [row])
-    rows, _ = read_recorded(recorded("parquet", path, num_tokens="tokens", finish_reason="ends"))
-    assert [(row.responses, row.num_tokens, row.finish_reason) for row in rows] == [(("x",), (3,), "stop"), (("y",), (16384,), "length")]
-    one = write(tmp_path / "one.jsonl", [{"question": "a?", "response": "x", "tokens": 3, "ends": None}])
-    rows, _ = read_recorded(recorded("jsonl", one, num_tokens="tokens", finish_reason="ends"))
-    assert [(row.num_tokens, row.finish_reason) for row in rows] == [((3,), None)]
-
-
-@pytest.mark.parametrize(
-    ("second", "message"),
-    [
-        (
-            {"question": "b?"},
-            r"line 2 of .* has no columns \['response', 'tokens'\]: expected \['question', 'response', 'tokens'\], found \['question'\]",
-        ),
-        ({"question": [{"role": "system", "content": "x"}], "response": "x", "tokens": 1}, "line 2 .*'question'.*a user's among them"),
-        ({"question": "", "response": "x", "tokens": 1}, "line 2 .*'question'.*expected a text"),
-        ({"question": "b?", "response": None, "tokens": 1}, "line 2 .*'response'.*found 'None'"),
-        ({"question": "b?", "response": [], "tokens": 1}, r"line 2 .*'response'.*found '\[\]'"),
-        ({"question": "b?", "response": SAID * 2, "tokens": 1}, "line 2 .*found 2 assistant turns"),
-        ({"question": "b?", "response": ["x", "y"], "tokens": [1]}, "line 2 .*'tokens': found 1 values, expected one for each of 2"),
-        ({"question": "b?", "response": "x", "tokens": 1.5}, "line 2 .*expected whole numbers of tokens, found '1.5'"),
+        ({"question": [ANSWER[0]], "response": "a"}, "line 2 .*'question': expected a text or turns with a user's"),
+        ({"question": " ", "response": "a"}, "line 2 .*'question'"),
+        ({"question": "q", "response": None}, "line 2 .*'response': expected a text"),
+        ({"question": "q", "response": ["a", 3]}, "line 2 .*'response', response 2: expected a text"),
+        ({"question": "q", "response": TURNS}, "line 2 .*'response': expected a text"),
+        ({"question": "q", "response": ["a", "b"], "n": [1]}, "line 2 .*1 counts of tokens for 2 responses"),
+        ({"question": "q", "response": "a", "n": 1.5}, "line 2 .*whole numbers of tokens, found 1.5"),
+        ({"question": "q", "response": "a", "n": 1, "ended": ["stop", "stop"]}, "line 2 .*2 reasons for 1 responses"),
+        ({"question": "q"}, "line 2 .*has no columns"),
     ],
 )
-def test_a_row_that_does_not_fit_is_named_when_it_is_reached(tmp_path: Path, second: dict[str, Any], message: str) -> None:
-    path = write(tmp_path / "pool.jsonl", [{"question": "a?", "response": "x", "tokens": 1}, second])
-    rows, _ = read_recorded(recorded("jsonl", path, num_tokens="tokens"))
-    assert next(rows).responses == ("x",)
+def test_a_row_that_does_not_fit_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    good = {"question": "q", "response": "a", "n": 1, "ended": "stop"}
+    rows, _ = read_recorded(recorded(tmp_path, [good, {"n": None, "ended": None} | row], num_tokens="n", finish_reason="ended"))
+    assert next(rows).responses == ("a",)
     with pytest.raises(ValueError, match=message):
         next(rows)
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_a_missing_column_is_named_before_any_row_is_read(tmp_path: Path, suffix: str) -> None:
-    path = write(tmp_path / f"pool.{suffix}", [{"prompt": "a?", "response": "x"}])
-    with pytest.raises(ValueError, match=r"no columns \['question'\]: expected .*, found \['prompt', 'response'\]; set recorded\.columns"):
-        read_recorded(recorded(suffix, path))
+def test_a_file_is_identified_by_its_bytes_and_must_be_there(tmp_path: Path) -> None:
+    pool = recorded(tmp_path, [{"question": "q", "response": "r"}])
+    assert len(read_recorded(pool)[1]["sha256"]) == 64
+    Path(pool.name).write_text("")
+    with pytest.raises(ValueError, match="has no rows"):
+        read_recorded(pool)
+    Path(pool.name).unlink()
+    with pytest.raises(ValueError, match=r"no file at .*; expected the local path of recorded attempts"):
+        read_recorded(pool)
 
 
-def test_a_file_that_is_not_there_or_is_empty_or_no_parquet_is_said_so(tmp_path: Path) -> None:
-    for suffix in ("jsonl", "parquet"):
-        with pytest.raises(ValueError, match=r"no file at .*expected the local path"):
-            read_recorded(recorded(suffix, str(tmp_path / "nowhere")))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no parquet files in the directory"):
-        read_recorded(recorded("parquet", str(tmp_path / "empty")))
-    (tmp_path / "empty.jsonl").write_text("\n")
-    with pytest.raises(ValueError, match=r"empty\.jsonl has no rows"):
-        read_recorded(recorded("jsonl", str(tmp_path / "empty.jsonl")))
-    pq.write_table(pa.table({"question": pa.array([], pa.string()), "response": pa.array([], pa.string())}), tmp_path / "none.parquet")
-    with pytest.raises(ValueError, match=r"none\.parquet has no rows"):
-        read_recorded(recorded("parquet", str(tmp_path / "none.parquet")))
-    (tmp_path / "broken.parquet").write_bytes(b"not parquet at all")
-    with pytest.raises(ValueError, match=r"broken\.parquet cannot be read as Parquet"):
-        read_recorded(recorded("parquet", str(tmp_path / "broken.parquet")))
-
-
-def test_a_pool_is_never_held_whole(tmp_path: Path) -> None:
-    """60 MB of responses in one row group: what Arrow holds at once stays far below."""
-    path = tmp_path / "pool.parquet"
-    texts = [str(number).zfill(6) * 500 for number in range(20_000)]
-    pq.write_table(pa.table({"question": [f"{number}?" for number in range(20_000)], "response": texts}), path, use_dictionary=False)
-    rows, _ = read_recorded(recorded("parquet", str(path)))
-    before, most, num_rows = pa.total_allocated_bytes(), 0, 0
-    for row in rows:
-        num_rows += 1
-        assert re.match(r"\d+", row.prompt)
-        most = max(most, pa.total_allocated_bytes() - before)
-    assert num_rows == 20_000
-    assert most < 20e6, f"{most / 1e6:.0f} MB at once of {sum(map(len, texts)) / 1e6:.0f} MB"
+@pytest.mark.slow
+def test_a_directory_in_the_hubs_layout_is_streamed(tmp_path: Path) -> None:
+    rows = [{"question": TURNS, "response": ["a", "b"], "logprob": [0.5]} for _ in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train-00000-of-00001.parquet")
+    found, resolved = read_recorded(Recorded(read="hub", name=str(tmp_path)))
+    assert [(row.prompt, row.responses) for row in found] == [("What is 1 + 1?", ("a", "b"))] * 3
+    assert len(resolved["sha256"]) == 64

@@ -149,7 +149,7 @@ def test_one_id_for_two_prompts_is_an_error(tmp_path: Path) -> None:
     rows = [{"prompt": "a?", "answer": "1", "key": 7}, {"prompt": "b?", "answer": "2", "key": 7}]
     path = jsonl(tmp_path / "twice.jsonl", [json.dumps(row) for row in rows])
     options = {"path": path, "kind": "exact", "columns": {"prompt": "prompt", "answer": "answer", "id": "key"}}
-    with pytest.raises(ValueError, match="ids must be unique"):
+    with pytest.raises(ValueError, match=r"1 of 2 rows .*'jsonl-7' in line 1 of .* and in line 2 of .*ids must be unique.*leave id out"):
         load("jsonl", num_problems=None, seed=0, options=options)
 
 
