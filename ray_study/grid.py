@@ -22,6 +22,9 @@ NOT_IDENTIFYING = frozenset({"micro_batch_size", "gradient_checkpointing"})
 VERSION = 1
 """Raised by hand when the meaning of a run changes."""
 
+ANSWERS_VERSION = 1
+"""Raised by hand when the meaning of an answer's row changes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
@@ -212,3 +215,17 @@ def benchmark_literal(study: Study, name: str) -> dict[str, Any]:
         "thinking": benchmark.thinking,
         "seed": study.seed,
     }
+
+
+def answers_literal(study: Study, benchmark: str, checkpoint: str, model: str) -> dict[str, Any]:
+    """What identifies the answers of a checkpoint, by its fingerprint, at a benchmark."""
+    return {
+        "checkpoint": checkpoint,
+        "benchmark": benchmark_literal(study, benchmark),
+        "max_model_len": study.models[model].max_model_len,
+    }
+
+
+def verdicts_literal(answers: str, verify_version: int) -> dict[str, Any]:
+    """What identifies the verdicts on answers, by their fingerprint."""
+    return {"attempts": answers, "verify": verify_version}

@@ -25,7 +25,7 @@ LAYERS: dict[int, set[str]] = {
     3: {"problems", "generate", "verify", "selection", "train", "analyze"},
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "runs", "results", "publish", "recall", "working", "engines", "study"),
-        *("plan", "faults", "status", "__main__"),
+        *("lengths", "making", "plan", "faults", "status", "__main__"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}
