@@ -124,7 +124,8 @@ def _owed(lab: Lab, runs: Sequence[Run], found: Found, exams: Sequence[Exam], re
     owed = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed"]
     used = {run.dataset for run in runs}
     # Where a run learns from it, the failed run says so.
-    owed += [f"data set {name!r} could not be made: {why}" for name, why in unmade(lab.store).items() if name not in used]
+    broken = {name: why for name, why in unmade(lab.store).items() if name in lab.study.datasets}
+    owed += [f"data set {name!r} could not be made: {why}" for name, why in broken.items() if name not in used]
     for cell in found.cells:
         if cell.verdicts is None:
             owed.append(f"{cell.exam} at step {cell.checkpoint.step} of {names[cell.checkpoint.run]!r}: {cell.why}")
