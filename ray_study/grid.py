@@ -25,6 +25,9 @@ VERSION = 1
 DATASET_VERSION = 2
 """Raised by hand when the meaning of an example changes. 2: an example says where it comes from and why it is there."""
 
+ANSWERS_VERSION = 1
+"""Raised by hand when the meaning of an answer's row changes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
@@ -250,3 +253,17 @@ def benchmark_literal(study: Study, name: str) -> dict[str, Any]:
         "thinking": benchmark.thinking,
         "seed": study.seed,
     }
+
+
+def answers_literal(study: Study, benchmark: str, checkpoint: str, model: str) -> dict[str, Any]:
+    """What identifies the answers of a checkpoint, by its fingerprint, at a benchmark."""
+    return {
+        "checkpoint": checkpoint,
+        "benchmark": benchmark_literal(study, benchmark),
+        "max_model_len": study.models[model].max_model_len,
+    }
+
+
+def verdicts_literal(answers: str, verify_version: int) -> dict[str, Any]:
+    """What identifies the verdicts on answers, by their fingerprint."""
+    return {"attempts": answers, "verify": verify_version}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,14 @@ from ray_study.rows import Checkpoint, Run
 from ray_study.runs import as_row
 from ray_study.store import Result, Store
 from ray_study.tracking import Tracker, default_uri
+from ray_study.train.layout import LENGTHS
+
+BATCH_SECONDS = 10.0
+"""Training metrics are told in batches: a call for each step would cost more than a small model's step."""
+BATCH_STEPS = 200
+
+UNMADE = "without a data set"
+"""The making of a run whose data set could not be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +53,8 @@ class Publisher:
         self._datasets: Mapping[str, Result] = {}
         self._exams: dict[str, Exam] = {}
         self._children: dict[str, str] = {}
+        self._waiting: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+        self._told_at: dict[str, float] = {}
         # Checkpoints are scored by several threads at once where there are several replicas.
         self._lock = threading.Lock()
 
@@ -64,16 +76,44 @@ class Publisher:
             with self._lock:
                 if isinstance(event, Run):
                     self._run(event)
+                    self._lengths(event.id)
                 else:
+                    if event.step == 0:
+                        self._lengths(event.run)
                     self._tracker.checkpoint(self._children[event.run], event)
             yield event
 
+    def metrics(self, run: str, values: Mapping[str, float]) -> None:
+        """Publishes a run's training metrics while it trains, some seconds or steps at a time; what is left comes when it ends."""
+        with self._lock:
+            waiting = self._waiting[run]
+            waiting.append(values)
+            now = time.monotonic()
+            if now - self._told_at.setdefault(run, now) < BATCH_SECONDS and len(waiting) < BATCH_STEPS:
+                return
+            self._told_at[run] = now
+            self._waiting[run] = []
+            self._tracker.training(
+                self._children[run], [(int(row["step"]), key, value) for row in waiting for key, value in row.items() if key != "step"]
+            )
+
     def _run(self, run: Run) -> None:
-        dataset = self._datasets[run.dataset]
-        child = self._tracker.child(self._parent, run, dataset.made)
+        dataset = self._datasets.get(run.dataset)
+        self._waiting.pop(run.id, None)
+        child = self._tracker.child(self._parent, run, dataset.made if dataset is not None else UNMADE)
         self._children[run.id] = child
-        self._tracker.dataset(child, run.dataset, _dataset_facts(dataset), "training")
+        if dataset is not None:
+            self._tracker.dataset(child, run.dataset, _dataset_facts(dataset), "training")
         self._tracker.training(child, [(step, key, value) for _, step, key, value in training_rows(self._store, run)])
+
+    def _lengths(self, run: str) -> None:
+        """How many rows a run learns from, how many were over-long, and where its model's template is not what it is taught."""
+        found = (self._store.read_json(LENGTHS) or {}).get(run)
+        if found is None:
+            return
+        counts = {key: str(found[key]) for key in ("num_rows", "num_dropped", "num_truncated")}
+        differences = {"ray_study.template_differences": "; ".join(found["template_differences"])} if found["template_differences"] else {}
+        self._tracker.params(self._children[run], counts, differences)
 
     def scored(self, cells: Sequence[Cell]) -> None:
         """Publishes the scores of a checkpoint, tied to its logged model and to the exams."""

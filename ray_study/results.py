@@ -15,10 +15,12 @@ from ray_study import analyze
 from ray_study.analyze import ScoredAttempts, StudyTables
 from ray_study.evaluate import Cell, Exam, is_owed
 from ray_study.grid import planned
+from ray_study.making import unmade
 from ray_study.materials import Lab
 from ray_study.rows import UNJUDGED, Checkpoint, GradedAttempt, Run, Score
 from ray_study.runs import as_row
 from ray_study.store import Result, Store, package_versions
+from ray_study.train.layout import LENGTHS
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ def findings(lab: Lab, found: Found, exams: Sequence[Exam], datasets: Mapping[st
             "owed": list(owed),
             "mixed_conditions": {" ".join(key): value for key, value in mixed.items()},
             "examined_at": {exam.name: exam.benchmark.at for exam in exams},
+            "max_tokens": {exam.name: exam.sampling.max_tokens for exam in exams},
+            "stop_ids": _stop_ids(lab, found.cells),
         },
     )
     return Findings(tables=tables, failed=failed, owed=owed)
@@ -118,6 +122,10 @@ def _mixed_conditions(cells: Sequence[Cell]) -> dict[tuple[str, str], list[str]]
 def _owed(lab: Lab, runs: Sequence[Run], found: Found, exams: Sequence[Exam], refused: Mapping[tuple[str, str], list[str]]) -> list[str]:
     names = {run.id: run.name for run in runs}
     owed = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed"]
+    used = {run.dataset for run in runs}
+    # Where a run learns from it, the failed run says so.
+    broken = {name: why for name, why in unmade(lab.store).items() if name in lab.study.datasets}
+    owed += [f"data set {name!r} could not be made: {why}" for name, why in broken.items() if name not in used]
     for cell in found.cells:
         if cell.verdicts is None:
             owed.append(f"{cell.exam} at step {cell.checkpoint.step} of {names[cell.checkpoint.run]!r}: {cell.why}")
@@ -156,6 +164,8 @@ def training_rows(store: Store, run: Run) -> list[tuple[str, int, str, float]]:
 
 def _facts(lab: Lab, datasets: Mapping[str, Result], text: str) -> dict[str, Any]:
     study = lab.study
+    learned = _learned(lab.store)
+    runs = [run for run in planned(study) if run.id in learned]
     return {
         "name": study.name,
         "question": study.question,
@@ -166,7 +176,25 @@ def _facts(lab: Lab, datasets: Mapping[str, Result], text: str) -> dict[str, Any
         "stages": stage_seconds(lab.store),
         "device": platform.processor() or platform.machine(),
         "datasets": [_card(lab, name, result) for name, result in datasets.items()],
+        "learned": learned,
+        "template_differences": {f"{run.dataset} as {run.model}": learned[run.id]["template_differences"] for run in runs},
     }
+
+
+def _learned(store: Store) -> dict[str, dict[str, Any]]:
+    """What each run learns from by its id: its rows, those over its `max_length`, and where its template is not what is taught."""
+    return dict(store.read_json(LENGTHS) or {})
+
+
+def _stop_ids(lab: Lab, cells: Sequence[Cell]) -> dict[str, list[int]]:
+    """The ids that ended the answers of each model: the tokenizer's EOS and the template's end of turn."""
+    models = {run.id: run.model for run in planned(lab.study)}
+    found: dict[str, set[int]] = defaultdict(set)
+    for cell in cells:
+        answers = lab.store.recall("answers", cell.verdicts.record["inputs"]["attempts"]) if cell.verdicts is not None else None
+        if answers is not None:
+            found[models[cell.checkpoint.run]] |= set(answers.record.get("stop_ids", ()))
+    return {model: sorted(ids) for model, ids in found.items() if ids}
 
 
 def _card(lab: Lab, name: str, result: Result) -> dict[str, Any]:
@@ -188,7 +216,7 @@ def _card(lab: Lab, name: str, result: Result) -> dict[str, Any]:
 def stage_seconds(store: Store) -> dict[str, float]:
     """Seconds spent in each stage, over all its results."""
     spent: dict[str, float] = {}
-    for stage in ("problems", "attempts", "dataset", "train", "answers", "verdicts"):
+    for stage in ("problems", "attempts", "dataset", "lengths", "train", "answers", "verdicts"):
         records = [store.record(name) for name in store.directories(stage)]
         seconds = [float(record["seconds"]) for record in records if record is not None and "seconds" in record]
         if seconds:

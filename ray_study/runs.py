@@ -4,56 +4,130 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ray_study import materials, sweep
+from ray_study.config import Study
 from ray_study.grid import PlannedRun, planned, training_literal
+from ray_study.lengths import count_rows
+from ray_study.making import unmade
 from ray_study.manifests import MANIFEST, read_manifest
 from ray_study.materials import Lab
 from ray_study.rows import Checkpoint, Run
 from ray_study.store import Result, outside
+from ray_study.train.layout import ENDED, LENGTHS, seconds_spent
 from ray_study.train.schedule import num_steps
+from ray_study.train.watch import OnMetrics
 
 log = logging.getLogger(__name__)
 
 BASES = "bases.json"
 """In the store: the fingerprint and path of each run's step 0."""
+FAILED = "failed.json"
+"""In a run's directory: why it failed when it was last tried."""
 
 
-def train(lab: Lab, datasets: Mapping[str, Result]) -> Iterator[Checkpoint | Run]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What training needs to know of a study's runs before the first one starts."""
+
+    lab: Lab
+    datasets: Mapping[str, Result]
+    on_metrics: OnMetrics | None
+    counts: dict[str, Result] = field(default_factory=dict)
+    """How many rows each run learns from, by its id."""
+    steps: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """The steps at which each run is saved, without step 0."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """Why a run cannot be trained."""
+
+
+def train(lab: Lab, datasets: Mapping[str, Result], on_metrics: OnMetrics | None = None) -> Iterator[Checkpoint | Run]:
     """Each checkpoint as soon as it is whole, step 0 of every run first, and each run when it has ended, failed ones with their error.
 
-    A run that the store has is not trained again; one that was interrupted goes on from its resume state.
+    A run that the store has is not trained again; one that was interrupted goes on from its resume state. One that cannot be
+    trained, as where its data set could not be made, is a failed row at once.
+
+    Args:
+        lab: the study at work.
+        datasets: those that could be made, by name.
+        on_metrics: given each run's id and each new step's metrics.
     """
-    everything = planned(lab.study)
     if lab.study.resources.num_gpus and not lab.study.resources.overlaps:
         # The teacher's engine gives its accelerators back; on a CPU an idle engine costs nothing and saves a start.
         lab.engines.close()
-    lab.last_steps.update({run.id: num_steps(run.training, _num_examples(datasets[run.dataset])) for run in everything})
+    everything = planned(lab.study)
+    work = _prepare(lab, everything, datasets, on_metrics)
     failed: dict[str, str] = {}
     bases: dict[str, str] = {}
-    yield from _pretrain(lab, [run for run in everything if run.stage == "pretrain"], datasets, bases, failed)
-    grid = [run for run in everything if run.stage == "sft"]
-    for run in grid:
+    yield from _pretrain(work, [run for run in everything if run.stage == "pretrain"], bases, failed)
+    grid = []
+    for run in everything:
+        if run.stage != "sft":
+            continue
         if run.model in failed:
-            yield as_row(run, status="failed", error=f"its model's pretraining failed: {failed[run.model]}")
-        elif run.model not in bases:
-            bases[run.model] = materials.base_directory(lab, run.model)
-    grid = [run for run in grid if run.model not in failed]
+            yield _fail(lab, run, f"its model's pretraining failed: {failed[run.model]}")
+        elif run.id in work.errors:
+            yield _fail(lab, run, work.errors[run.id])
+        else:
+            bases.setdefault(run.model, materials.base_directory(lab, run.model))
+            grid.append(run)
     starts = [checkpoint_at(bases[run.model], run.id, step=0) for run in grid]
     # For `status` and `report`, which cannot tell where a base model lies and what its fingerprint is.
     lab.store.write_json(BASES, {start.run: {"fingerprint": start.fingerprint, "path": start.path} for start in starts})
     yield from starts
-    yield from _train(lab, grid, datasets, bases)
+    yield from _train(work, grid, bases)
 
 
-def _pretrain(
-    lab: Lab, runs: Sequence[PlannedRun], datasets: Mapping[str, Result], bases: dict[str, str], failed: dict[str, str]
-) -> Iterator[Run]:
+def _prepare(lab: Lab, runs: Sequence[PlannedRun], datasets: Mapping[str, Result], on_metrics: OnMetrics | None) -> _Work:
+    """The steps of every run, from the rows that are left of its data set; kept in the store for `status` and the report."""
+    work = _Work(lab=lab, datasets=datasets, on_metrics=on_metrics)
+    for model in dict.fromkeys(run.model for run in runs):
+        materials.base_directory(lab, model)
+    for run in runs:
+        try:
+            if run.dataset not in datasets:
+                raise ValueError(f"data set {run.dataset!r} could not be made: {unmade(lab.store).get(run.dataset, 'see the log')}")
+            work.counts[run.id] = count_rows(lab, run, datasets[run.dataset])
+            work.steps[run.id] = steps_to_save(lab.study, run, work.counts[run.id].record)
+            lab.last_steps[run.id] = work.steps[run.id][-1]
+        except ValueError as error:
+            # One impossible run is a row; the others go on.
+            work.errors[run.id] = str(error)
+    known = ("num_examples", "num_rows", "num_dropped", "num_truncated", "template_differences")
+    said = {run: {key: counts.record[key] for key in known} for run, counts in work.counts.items()}
+    lab.store.write_json(LENGTHS, {run: {**counts, "steps": work.steps.get(run, ())} for run, counts in said.items()})
+    return work
+
+
+def steps_to_save(study: Study, run: PlannedRun, counts: Mapping[str, Any]) -> tuple[int, ...]:
+    """The steps at which a run is saved, without step 0, given how many rows it learns from.
+
+    Raises:
+        ValueError: there are fewer than a batch, or the checkpoints that are asked for do not fit into its steps.
+    """
+    num_rows, batch_size = int(counts["num_rows"]), run.training.batch_size
+    if num_rows < batch_size:
+        raise ValueError(
+            f"{num_rows} of the {counts['num_examples']} examples of data set {run.dataset!r} are left to learn from "
+            f"({counts['num_dropped']} were dropped as longer than max_length {run.training.max_length}), fewer than one batch of "
+            f"{batch_size}; set a smaller batch_size, make more examples, or raise max_length where rows were dropped"
+        )
+    last = num_steps(run.training, num_rows)
+    return (last,) if run.stage == "pretrain" else study.checkpoints.at(last)
+
+
+def _pretrain(work: _Work, runs: Sequence[PlannedRun], bases: dict[str, str], failed: dict[str, str]) -> Iterator[Run]:
     """The pretraining runs as they end; the last checkpoint of each becomes its model's base, a failure its model's reason."""
-    for event in _train(lab, runs, datasets, {run.model: materials.base_directory(lab, run.model) for run in runs}):
+    for run in runs:
+        if run.id in work.errors:
+            failed[run.model] = work.errors[run.id]
+            yield _fail(work.lab, run, work.errors[run.id])
+    possible = [run for run in runs if run.id not in work.errors]
+    for event in _train(work, possible, {run.model: materials.base_directory(work.lab, run.model) for run in possible}):
         if isinstance(event, Checkpoint):
             bases[_planned(runs, event.run).model] = event.path
             continue
@@ -62,37 +136,27 @@ def _pretrain(
         yield event
 
 
-def _num_examples(dataset: Result) -> int:
-    return int(dataset.record["num_rows"])
-
-
 def _planned(runs: Sequence[PlannedRun], run: str) -> PlannedRun:
     return next(each for each in runs if each.id == run)
 
 
-def _train(lab: Lab, runs: Sequence[PlannedRun], datasets: Mapping[str, Result], bases: Mapping[str, str]) -> Iterator[Checkpoint | Run]:
-    jobs = []
+def _train(work: _Work, runs: Sequence[PlannedRun], bases: Mapping[str, str]) -> Iterator[Checkpoint | Run]:
+    lab, jobs = work.lab, []
     for run in runs:
-        done = lab.store.find("train", run.id, _sources(run, datasets, bases[run.model]))
-        if done is not None:
-            yield from stored_checkpoints(done.path, run.id)
-            yield as_row(run, status="finished")
+        done = lab.store.find("train", run.id, _sources(run, work.datasets, bases[run.model]))
+        if done is None:
+            jobs.append(_job(work, run, bases[run.model]))
             continue
-        try:
-            jobs.append(_job(lab, run, bases[run.model], datasets))
-        except ValueError as error:
-            # One impossible run is a row; the others go on.
-            yield _fail(lab, run, str(error))
+        yield from stored_checkpoints(done.path, run.id)
+        yield as_row(run, status="finished")
     if not jobs:
         return
-    start = time.monotonic()
-    by_id = {run.id: run for run in runs}
-    for event in sweep.train(jobs, storage=str(lab.cache / "ray"), progress=lab.progress):
+    for event in sweep.train(jobs, storage=str(lab.cache / "ray"), progress=lab.progress, on_metrics=work.on_metrics):
         if isinstance(event, Run) and event.status == "finished":
-            run = by_id[event.id]
-            _finish(lab, run, _sources(run, datasets, bases[run.model]), time.monotonic() - start)
+            run = _planned(runs, event.id)
+            _finish(work, run, _sources(run, work.datasets, bases[run.model]))
         elif isinstance(event, Run):
-            _fail(lab, by_id[event.id], event.error)
+            _fail(lab, _planned(runs, event.id), event.error)
         yield event
 
 
@@ -101,27 +165,20 @@ def _sources(run: PlannedRun, datasets: Mapping[str, Result], base: str) -> list
     return [datasets[run.dataset], outside(f"step 0 of {run.model}", read_manifest(Path(base)).fingerprint)]
 
 
-def _job(lab: Lab, run: PlannedRun, base: str, datasets: Mapping[str, Result]) -> sweep.Job:
-    workspace = lab.store.workspace("train", run.id, _sources(run, datasets, base))
-    steps = lab.last_steps[run.id]
-    num_examples = _num_examples(datasets[run.dataset])
-    if num_examples < run.training.batch_size:
-        raise ValueError(
-            f"run {run.name!r}: data set {run.dataset!r} has {num_examples} examples, fewer than one batch of "
-            f"{run.training.batch_size}; set a smaller batch_size, or make more examples"
-        )
-    try:
-        at = (steps,) if run.stage == "pretrain" else lab.study.checkpoints.at(steps)
-    except ValueError as error:
-        raise ValueError(f"run {run.name!r}: {error}") from error
+def _job(work: _Work, run: PlannedRun, base: str) -> sweep.Job:
+    lab = work.lab
+    workspace = lab.store.workspace("train", run.id, _sources(run, work.datasets, base))
+    # An older failure is over: the run is tried again.
+    (Path(workspace.path) / FAILED).unlink(missing_ok=True)
     return sweep.Job(
         run=as_row(run, status="owed"),
         base=base,
-        examples=f"{datasets[run.dataset].path}/rows",
-        steps=at,
+        examples=f"{work.datasets[run.dataset].path}/rows",
+        steps=work.steps[run.id],
         training=run.training,
         directory=workspace.path,
         resources=lab.study.resources.train,
+        trust_remote_code=lab.study.models[run.model].trust_remote_code,
     )
 
 
@@ -140,14 +197,27 @@ def as_row(run: PlannedRun, *, status: str, error: str = "") -> Run:
     )
 
 
-def _finish(lab: Lab, run: PlannedRun, sources: Sequence[Result], seconds: float) -> None:
-    workspace = lab.store.workspace("train", run.id, sources)
-    facts = {"seconds": seconds, "name": run.name, "settings": training_literal(run.training)}
-    lab.store.finish(workspace, stage="train", mark=run.id, sources=sources, facts=facts)
+def _finish(work: _Work, run: PlannedRun, sources: Sequence[Result]) -> None:
+    store = work.lab.store
+    workspace = store.workspace("train", run.id, sources)
+    store.finish(
+        workspace,
+        stage="train",
+        mark=run.id,
+        sources=sources,
+        facts={**counted(workspace.path), "name": run.name, "settings": training_literal(run.training)},
+    )
+
+
+def counted(directory: str) -> dict[str, float]:
+    """What a run that has ended says of itself: its rows, those that were dropped or cut, its tokens and the seconds it took."""
+    ended = Path(directory) / ENDED
+    own = dict(json.loads(ended.read_text())) if ended.is_file() else {}
+    return {"seconds": seconds_spent(Path(directory)), **own}
 
 
 def _fail(lab: Lab, run: PlannedRun, error: str) -> Run:
-    lab.store.write_json(f"train-{run.id}/failed.json", {"name": run.name, "error": error})
+    lab.store.write_json(f"train-{run.id}/{FAILED}", {"name": run.name, "error": error})
     return as_row(run, status="failed", error=error)
 
 

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ray_study.claims import describe
-from ray_study.config import Study
-from ray_study.grid import benchmark_literal, planned
-from ray_study.manifests import MANIFEST, digest, read_manifest
+from ray_study.config import Problems, Study
+from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, problems_literal, verdicts_literal
+from ray_study.making import unmade
+from ray_study.manifests import MANIFEST, hash_file, read_manifest
 from ray_study.plan import saved_steps
-from ray_study.store import Store
+from ray_study.store import Result, Store, fingerprint, outside
+from ray_study.train.layout import LENGTHS
 from ray_study.verify import VERSION as VERIFY_VERSION
 
 
 def status(study: Study, store: Store) -> tuple[list[str], bool]:
     """Lines for people, and whether everything owed is scored."""
-    answers = _scored_cells(study, store)
+    cells = _Cells(study, store)
     lines = [f"study {study.name} in {store.root}", *(f"working now: {line}" for line in describe(store))]
-    complete = True
-    for run in planned(study):
+    runs = planned(study)
+    broken = {name: why for name, why in unmade(store).items() if name in study.datasets}
+    complete = not broken
+    lines += [f"data set {name} could not be made: {why}" for name, why in broken.items()]
+    for run in runs:
         state, whole = _run_state(store, run.id)
         complete &= whole
         lines.append(f"{run.name} [{run.id}]: {state}")
         if run.stage == "pretrain":
             continue
         for benchmark in study.evaluation.benchmarks:
-            row, owed = _matrix_row(study, store, run.id, benchmark, answers)
+            row, owed = _matrix_row(study, store, run, benchmark, cells)
             complete &= not owed
             lines.append(row)
     return lines, complete
@@ -57,33 +60,44 @@ def checkpoint_steps(store: Store, run: str) -> dict[int, str]:
     return {manifest.step: manifest.fingerprint for manifest in sorted(manifests, key=lambda each: each.step)}
 
 
-def _scored_cells(study: Study, store: Store) -> set[tuple[str, str]]:
-    """(checkpoint fingerprint, benchmark) of the answers that are stored whole, with their verdicts."""
-    wanted = {digest(benchmark_literal(study, name)): name for name in study.evaluation.benchmarks}
-    judged = {record["inputs"]["attempts"] for record in _records(store, "verdicts") if record["inputs"]["verify"] == VERIFY_VERSION}
-    return set(_cells((record for record in _records(store, "answers") if record["fingerprint"] in judged), wanted))
+class _Cells:
+    """Which cells `run` would not make again: by the identities and the sources that scoring asks the store for."""
+
+    def __init__(self, study: Study, store: Store) -> None:
+        self._study = study
+        self._store = store
+        self._sources = {name: self._source(benchmark.problems) for name, benchmark in study.evaluation.benchmarks.items()}
+
+    def is_scored(self, checkpoint: str, benchmark: str, model: str) -> bool:
+        """Whether answers and verdicts of the checkpoint with that fingerprint are stored whole, made from what is stored now."""
+        source = self._sources[benchmark]
+        if source is None:
+            return False
+        inputs = answers_literal(self._study, benchmark, checkpoint, model)
+        answers = self._store.find("answers", fingerprint("answers", ANSWERS_VERSION, inputs), [source])
+        if answers is None:
+            return False
+        mark = fingerprint("verdicts", 1, verdicts_literal(answers.fingerprint, VERIFY_VERSION))
+        return self._store.find("verdicts", mark, [answers, source]) is not None
+
+    def _source(self, name: str) -> Result | None:
+        problems = self._study.problems[name]
+        return self._store.find("problems", fingerprint("problems", 1, problems_literal(problems)), _local_file(problems))
 
 
-def _records(store: Store, stage: str) -> Iterator[dict[str, Any]]:
-    found = (store.record(name) for name in store.directories(stage))
-    return (record for record in found if record is not None)
+def _local_file(problems: Problems) -> list[Result]:
+    """The local file that problems are read from: when it has changed, they are read again, and all that follows is made again."""
+    path = problems.options.get("path")
+    if problems.source not in ("jsonl", "parquet") or not isinstance(path, str) or not Path(path).is_file():
+        return []
+    return [outside(Path(path).name, hash_file(Path(path)))]
 
 
-def _cells(records: Iterator[dict[str, Any]], wanted: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for record in records:
-        benchmark = wanted.get(digest(record["inputs"]["benchmark"]))
-        if benchmark is not None:
-            yield record["inputs"]["checkpoint"], benchmark
-
-
-def _matrix_row(study: Study, store: Store, run: str, benchmark: str, scored: set[tuple[str, str]]) -> tuple[str, bool]:
+def _matrix_row(study: Study, store: Store, run: PlannedRun, benchmark: str, scored: _Cells) -> tuple[str, bool]:
     settings = study.evaluation.benchmarks[benchmark]
-    made = checkpoint_steps(store, run)
-    plan = next(each for each in planned(study) if each.id == run)
-    finished = store.recall("train", run) is not None
-    # What a finished run has made is what is owed: its data set may have come out smaller than planned.
-    steps = tuple(made) if finished else saved_steps(study, plan) or tuple(made)
-    base = (store.read_json("bases.json") or {}).get(run, {})
+    made = checkpoint_steps(store, run.id)
+    steps = _steps(study, store, run) or tuple(made)
+    base = (store.read_json("bases.json") or {}).get(run.id, {})
     prints = {0: base.get("fingerprint", ""), **made}
     cells = []
     for step in (0, *steps):
@@ -91,7 +105,17 @@ def _matrix_row(study: Study, store: Store, run: str, benchmark: str, scored: se
             continue
         if isinstance(settings.at, tuple) and step not in (0, *settings.at, *steps[-1:]):
             continue
-        state = "scored" if (prints.get(step, ""), benchmark) in scored else ("owed" if step in prints else "not trained")
+        is_scored = step in prints and scored.is_scored(prints[step], benchmark, run.model)
+        state = "scored" if is_scored else ("owed" if step in prints else "not trained")
         cells.append((step, state))
     text = "  ".join(f"{step}:{state}" for step, state in cells)
     return f"  {benchmark}: {text}", any(state != "scored" for _, state in cells)
+
+
+def _steps(study: Study, store: Store, run: PlannedRun) -> tuple[int, ...] | None:
+    """The steps at which a run is saved: those that it has where it is finished, else by the rows that it has, else by the plan."""
+    if store.recall("train", run.id) is not None:
+        # What a finished run has made is what is owed: its data set may have come out smaller than planned.
+        return tuple(checkpoint_steps(store, run.id))
+    counted = (store.read_json(LENGTHS) or {}).get(run.id, {})
+    return tuple(counted.get("steps", ())) or saved_steps(study, run)

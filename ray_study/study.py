@@ -3,8 +3,9 @@
 problems -> attempts -> verdicts -> data sets -> runs -> checkpoints -> scores -> report
 
 Everything that is made is kept, and found again by the next `run`. Accelerators are spent in three places: a teacher's attempts
-(inside `make_dataset`), training (`train`), and the students' attempts (`score_checkpoint`). A run that fails is a row with its
-error, a checkpoint that cannot be scored stays owed with the reason, and the report is written all the same.
+(inside `make_dataset`), training (`train`), and the students' attempts (`score_checkpoint`). A data set that cannot be made fails
+its runs alone, a run that fails is a row with its error, a checkpoint that cannot be scored stays owed with the reason, and the
+report is written all the same.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ray_study import evaluate, results
 from ray_study.claims import claim
 from ray_study.evaluate import Cell, Exam, score_checkpoint
 from ray_study.examples import make_dataset
+from ray_study.making import make_each
 from ray_study.materials import Lab, load_problems
 from ray_study.publish import Publisher, SweepFile
 from ray_study.results import Found
@@ -46,10 +48,10 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
         publisher = Publisher(file, store)
         exams = evaluate.exams(lab.study, partial(load_problems, lab))
         items = {exam.name: exam.items for exam in exams}
-        datasets = {name: make_dataset(lab, name, items) for name in lab.study.datasets}
+        datasets = make_each(store, lab.study.datasets, lambda name: make_dataset(lab, name, items))
         publisher.materials(datasets, exams)
 
-        events: Iterable[Checkpoint | Run] = publisher.passing(train(lab, datasets))
+        events: Iterable[Checkpoint | Run] = publisher.passing(train(lab, datasets, publisher.metrics))
         if not lab.study.resources.overlaps:
             # The cluster cannot hold both, or nobody said that it can: every run is trained before the first is scored.
             events = list(events)

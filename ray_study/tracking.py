@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,32 @@ MOST_METRICS = 900
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
+_ERROR = "ray_study.error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """The last that MLflow was told of a score."""
+
+    value: float
+    digest: str | None
+    timestamp: int
+
+    def is_about(self, value: float, digest: str | None) -> bool:
+        return self.value == value and self.digest == digest
+
+
 class Tracker:
     """An MLflow experiment for the life of a driver."""
 
-    def __init__(self, uri: str, study: str, artifacts: str) -> None:
+    def __init__(self, uri: str, study: str, artifacts: str, *, connect: Callable[[str], MlflowClient] = MlflowClient) -> None:
         """Opens the experiment, making the database first: processes that make it together fail.
 
         Args:
             uri: a tracking URI, `sqlite:///…` or a server's.
             study: the experiment's name.
             artifacts: where artifacts go when the experiment is new (local stores); a server decides by itself.
+            connect: the client of a URI.
 
         Raises:
             ValueError: the tracking store cannot be reached.
@@ -56,18 +73,21 @@ class Tracker:
             # Making the tables is told migration by migration.
             logging.getLogger(name).setLevel(logging.ERROR)
         try:
-            self._client = MlflowClient(tracking_uri=uri)
+            self._client = connect(uri)
             found = self._client.get_experiment_by_name(study)
             location = Path(artifacts).as_uri() if uri.startswith("sqlite:") else None
             self._experiment = found.experiment_id if found else self._client.create_experiment(study, location, tags=_KIND)
         except MlflowException as error:
             raise ValueError(f"tracking: {uri} cannot be used ({error.message}); check the URI and that its server runs") from error
         self._models: dict[tuple[str, int], str] = {}
-        self._scored: dict[str, set[tuple[str, int]]] = {}
+        # By logged model and metric. Each history is read once, since a driver is the only one that adds to it.
+        self._scored: dict[str, dict[str, _Said]] = {}
+        self._last_steps: dict[tuple[str, str], int] = {}
 
     def parent(self, study: str, texts: Mapping[str, str]) -> str:
-        """The study's parent run, with its sweep file and plan as artifacts."""
+        """The study's parent run, at work, with its sweep file and plan as artifacts."""
         run = self._run(f"study {study}", study, {})
+        self._client.update_run(run, status="RUNNING")
         for name, text in texts.items():
             self._client.log_text(run, text, name)
         return run
@@ -78,16 +98,27 @@ class Tracker:
         `made` tells one making of the run from the next: a run that is trained again is a new child.
         """
         child = self._run(run.name, f"{run.id}/{made}", {"mlflow.parentRunId": parent, "ray_study.stage": run.stage})
-        known = self._client.get_run(child).data.params
-        wanted = {"model": run.model, "dataset": run.dataset, "seed": str(run.seed), **_flat(run.settings)}
-        fresh = [Param(key, value[:500]) for key, value in wanted.items() if key not in known]
-        self._client.log_batch(child, params=fresh, tags=[RunTag("ray_study.error", run.error[:4000])] if run.error else [])
+        self._error(child, run.error[:4000])
+        self.params(child, {"model": run.model, "dataset": run.dataset, "seed": str(run.seed), **_flat(run.settings)})
         status = {"finished": "FINISHED", "failed": "FAILED", "owed": "RUNNING"}[run.status]
         if status == "RUNNING":
             self._client.update_run(child, status="RUNNING")
         else:
             self._client.set_terminated(child, status)
         return child
+
+    def params(self, run: str, wanted: Mapping[str, str], tags: Mapping[str, str] | None = None) -> None:
+        """Adds the parameters that a run does not have yet, and sets its tags."""
+        known = self._client.get_run(run).data.params
+        fresh = [Param(key, value[:500]) for key, value in wanted.items() if key not in known]
+        self._client.log_batch(run, params=fresh, tags=[RunTag(key, value[:4000]) for key, value in (tags or {}).items()])
+
+    def _error(self, run: str, error: str) -> None:
+        """Tags a run with why it failed; one that goes on or has finished has no reason."""
+        if error:
+            self._client.set_tag(run, _ERROR, error)
+        elif _ERROR in self._client.get_run(run).data.tags:
+            self._client.delete_tag(run, _ERROR)
 
     def dataset(self, run: str, name: str, facts: Mapping[str, str], context: str) -> None:
         """Links a data set (training) or an exam (evaluation) to a run, once."""
@@ -99,6 +130,8 @@ class Tracker:
         rows = list(metrics)
         last = {key: self._last_step(run, key) for key in {key for _, key, _ in rows}}
         self._log(run, [_metric(f"train/{key}", value, step) for step, key, value in rows if step > last[key]])
+        for step, key, _ in rows:
+            self._last_steps[run, key] = max(step, self._last_steps[run, key])
 
     def checkpoint(self, run: str, checkpoint: Checkpoint) -> str:
         """The logged model of a checkpoint; made when the checkpoint is committed, found afterwards."""
@@ -108,18 +141,27 @@ class Tracker:
         return self._models[key]
 
     def scores(self, run: str, checkpoint: Checkpoint, scores: Sequence[Score], digests: Mapping[str, str]) -> None:
-        """Ties the scores of a checkpoint to its model and to the exam, as `eval/BENCHMARK/METRIC` by step."""
+        """Ties the scores of a checkpoint to its model and to the exam, as `eval/BENCHMARK/METRIC` by step.
+
+        A score is told again when its value or the exam's digest is another than was told last: the newest is what MLflow shows.
+        """
         model = self.checkpoint(run, checkpoint)
-        known = self._scored.setdefault(run, self._known_scores(run))
+        if model not in self._scored:
+            self._scored[model] = self._known_scores(model)
+        known = self._scored[model]
         fresh = []
         for score in scores:
+            digest = digests.get(score.benchmark)
             for suffix, value in (("", score.value), ("/standard_error", score.standard_error)):
                 key = f"eval/{score.benchmark}/{score.metric}{suffix}"
-                if value is None or (key, score.step) in known:
+                said = known.get(key)
+                if value is None or (said is not None and said.is_about(value, digest)):
                     continue
-                known.add((key, score.step))
-                tied = {"model_id": model, "dataset_name": score.benchmark, "dataset_digest": digests.get(score.benchmark)}
-                fresh.append(Metric(key, value, _now(), score.step, run_id=run, **tied))
+                # Of two points of one step MLflow shows the later one.
+                at = max(_now(), said.timestamp + 1 if said is not None else 0)
+                known[key] = _Said(value=value, digest=digest, timestamp=at)
+                tied = {"model_id": model, "dataset_name": score.benchmark, "dataset_digest": digest}
+                fresh.append(Metric(key, value, at, score.step, run_id=run, **tied))
         self._log(run, fresh)
 
     def artifacts(self, run: str, directory: str, name: str) -> None:
@@ -170,12 +212,17 @@ class Tracker:
         # Last, so that a model that is ready is tied to its run.
         self._client.finalize_logged_model(model, LoggedModelStatus.READY)
 
-    def _known_scores(self, run: str) -> set[tuple[str, int]]:
-        keys = [key for key in self._client.get_run(run).data.metrics if key.startswith("eval/")]
-        return {(key, point.step) for key in keys for point in self._client.get_metric_history(run, key)}
+    def _known_scores(self, model: str) -> dict[str, _Said]:
+        """The last that was told of each score of a logged model: unlike a run's history, its metrics know their exam."""
+        points = self._client.get_logged_model(model).metrics or []
+        told = sorted((point for point in points if point.key.startswith("eval/")), key=lambda point: point.timestamp)
+        return {point.key: _Said(value=point.value, digest=point.dataset_digest, timestamp=point.timestamp) for point in told}
 
     def _last_step(self, run: str, key: str) -> int:
-        return max((point.step for point in self._client.get_metric_history(run, f"train/{key}")), default=-1)
+        if (run, key) not in self._last_steps:
+            history = self._client.get_metric_history(run, f"train/{key}")
+            self._last_steps[run, key] = max((point.step for point in history), default=-1)
+        return self._last_steps[run, key]
 
     def _log(self, run: str, metrics: Sequence[Metric]) -> None:
         for start in range(0, len(metrics), MOST_METRICS):

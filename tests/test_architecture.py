@@ -26,7 +26,7 @@ LAYERS: dict[int, set[str]] = {
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
         *("runs", "results", "publish", "recall", "working", "engines", "study"),
-        *("plan", "plan_datasets", "faults", "status", "__main__"),
+        *("plan", "plan_datasets", "faults", "lengths", "making", "status", "__main__"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}

@@ -23,7 +23,20 @@ logger = logging.getLogger(__name__)
 SHOWN_CHARACTERS = 1600
 """Longer texts are shown by their beginning and end; the tables hold the whole."""
 SAMPLES_PER_BENCHMARK = 2
-KNOWN_FACTS = ("name", "question", "sweep", "versions", "seeds", "git_commit", "stages", "device", "datasets", "owed")
+KNOWN_FACTS = (
+    "name",
+    "question",
+    "sweep",
+    "versions",
+    "seeds",
+    "git_commit",
+    "stages",
+    "device",
+    "datasets",
+    "owed",
+    "learned",
+    "max_tokens",
+)
 KNOWN_CARD_KEYS = ("name", "examples", "teacher", "problems", "verdicts", "num_dropped")
 
 
@@ -73,12 +86,13 @@ def build_context(study: StudyTables) -> dict[str, Any]:
         "beside": findings.beside(study, found),
         "cards": [{"card": card, "note": card_note(card)} for card in benchmark_cards(study)],
         "caps": findings.caps_table(study),
+        "clipped": clipped(study),
         "datasets": [_dataset(card) for card in facts.get("datasets") or []],
         "samples": samples(study),
         "failures": [_failure(run) for run in study.runs if run.status == "failed"],
         "missing": findings.missing_cells(study, drawn),
         "owed": [str(cell) for cell in facts.get("owed") or []],
-        "runs": list(study.runs),
+        "runs": [{"run": run, "learned": dict((facts.get("learned") or {}).get(run.id) or {})} for run in study.runs],
         "conditions": findings.conditions_used(study),
         "sweep": str(facts.get("sweep") or ""),
         "provenance": _provenance(facts),
@@ -91,6 +105,27 @@ def card_note(card: BenchmarkCard) -> str:
     """What a reader must know of a benchmark; a refusal is found by its phrases, and the report says so."""
     refusal = "phrase match, not judged" if card.kind == "refusal" else ""
     return card.note if refusal in card.note else "; ".join(part for part in (refusal, card.note) if part)
+
+
+def clipped(study: StudyTables) -> list[dict[str, Any]]:
+    """How many attempts at each benchmark had a smaller cap than it asks for, since the model has no more positions.
+
+    Counted once where several runs share a checkpoint, as they do step 0.
+    """
+    asked = dict(study.facts.get("max_tokens") or {})
+    caps: dict[str, dict[tuple[str, str, int], int]] = {}
+    for cell in study.attempts:
+        caps.setdefault(cell.benchmark, {}).update({(each.asked_of, each.problem_id, each.sample): each.cap for each in cell.attempts})
+    return [
+        {
+            "benchmark": card.benchmark,
+            "max_tokens": asked[card.benchmark],
+            "num_attempts": len(caps[card.benchmark]),
+            "num_clipped": sum(cap < asked[card.benchmark] for cap in caps[card.benchmark].values()),
+        }
+        for card in benchmark_cards(study)
+        if card.benchmark in asked and card.benchmark in caps
+    ]
 
 
 def samples(study: StudyTables) -> list[dict[str, Any]]:

@@ -36,7 +36,8 @@ class StudyTables:
     `facts` is JSON. The report reads `name`, `question`, `sweep` (the text of the sweep file), `versions` (package -> version),
     `seeds`, `git_commit`, `stages` (stage -> seconds), `device`, `datasets` (a list of cards: `name`, `examples`, `teacher`,
     `problems`, `verdicts` as verdict -> count, `num_dropped`, and whatever else is worth showing), `owed` (a list of cells in words) and
-    `examined_at` (benchmark -> "all", "final" or a list of steps: other checkpoints are not missing, they were never asked);
+    `examined_at` (benchmark -> "all", "final" or a list of steps: other checkpoints are not missing, they were never asked),
+    `max_tokens` (benchmark -> new tokens that it asks for) and `learned` (run id -> `num_rows`, `num_dropped`, `num_truncated`);
     every other key is shown as it is.
     """
 

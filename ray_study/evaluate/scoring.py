@@ -10,7 +10,7 @@ from pathlib import Path
 from ray_study import generate, materials
 from ray_study.chat import Chat
 from ray_study.evaluate.suite import Exam, is_owed
-from ray_study.grid import PlannedRun, benchmark_literal, planned
+from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, verdicts_literal
 from ray_study.materials import Lab
 from ray_study.models import positions
 from ray_study.rows import Attempt, Checkpoint
@@ -19,9 +19,6 @@ from ray_study.store import Result, Store, Workspace, fingerprint
 from ray_study.verify import VERSION as VERIFY_VERSION
 
 log = logging.getLogger(__name__)
-
-VERSION = 1
-"""Raised by hand when the meaning of an answer's row changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +34,12 @@ class Cell:
 
 def answers_inputs(lab: Lab, exam: Exam, fingerprint_: str, model: str) -> dict[str, object]:
     """What identifies a checkpoint's answers at an exam."""
-    return {
-        "checkpoint": fingerprint_,
-        "benchmark": benchmark_literal(lab.study, exam.name),
-        "max_model_len": lab.study.models[model].max_model_len,
-    }
+    return answers_literal(lab.study, exam.name, fingerprint_, model)
 
 
 def stored(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result | None:
     """The verdicts of a cell that is scored already, or None."""
-    mark = fingerprint("answers", VERSION, answers_inputs(lab, exam, checkpoint.fingerprint, model))
+    mark = fingerprint("answers", ANSWERS_VERSION, answers_inputs(lab, exam, checkpoint.fingerprint, model))
     answers = lab.store.find("answers", mark, [exam.source])
     if answers is None:
         return None
@@ -110,7 +103,7 @@ def _shards(lab: Lab, exam: Exam, chat: Chat, num_positions: int) -> list[genera
 
 
 def _workspace(store: Store, exam: Exam, inputs: Mapping[str, object]) -> Workspace:
-    return store.workspace("answers", fingerprint("answers", VERSION, inputs), [exam.source])
+    return store.workspace("answers", fingerprint("answers", ANSWERS_VERSION, inputs), [exam.source])
 
 
 def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Result:
@@ -126,15 +119,16 @@ def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Res
             "num_tokens": sum(attempt.num_tokens for attempt in attempts),
             "num_clipped": sum(attempt.cap < exam.sampling.max_tokens for attempt in attempts),
             "conditions": sorted({attempt.conditions for attempt in attempts}),
+            "stop_ids": list(Chat(checkpoint.path, trust_remote_code=lab.study.models[run.model].trust_remote_code).stop_ids),
             "step": checkpoint.step,
             "run": checkpoint.run,
         }
 
-    answers = lab.store.make("answers", inputs, build, version=VERSION, sources=[exam.source])
+    answers = lab.store.make("answers", inputs, build, version=ANSWERS_VERSION, sources=[exam.source])
     # Step 0 is scored once for all runs of a model.
     label = f"{run.name if checkpoint.step else run.model} step {checkpoint.step}, {exam.name}"
     return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(answers), label)
 
 
 def _verdict_inputs(answers: Result) -> dict[str, object]:
-    return {"attempts": answers.fingerprint, "verify": VERIFY_VERSION}
+    return verdicts_literal(answers.fingerprint, VERIFY_VERSION)

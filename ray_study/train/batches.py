@@ -1,85 +1,17 @@
-"""Examples -> rows of token ids -> the batches of each step, in an order that a seed fixes and that no number of workers changes."""
+"""Rows of token ids -> the batches of each step, in an order that a seed fixes and that no number of workers changes."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import torch
 
 from ray_study.manifests import digest
-from ray_study.rows import Example
+from ray_study.train.tokenizing import Row
 
 IGNORED = -100
 """The label of a position that teaches nothing."""
-
-
-class Prompted(Protocol):
-    """The token ids of a rendered prompt."""
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """Of the whole prompt, up to where the response begins."""
-
-
-class Renderer(Protocol):
-    """What makes token ids; `chat.Chat` is one."""
-
-    def prompt(self, text: str) -> Prompted:
-        """The prompt as evaluation asks it."""
-
-    def response_ids(self, text: str) -> tuple[int, ...]:
-        """The response's ids, closed by the end token."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One example as the model sees it: prompt and response with its end token; the response's ids are the targets."""
-
-    ids: tuple[int, ...]
-    num_prompt: int
-
-    @property
-    def num_targets(self) -> int:
-        """Response tokens, the end token included."""
-        return len(self.ids) - self.num_prompt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The rows that a run learns from, and what became of those over its `max_length`."""
-
-    rows: tuple[Row, ...]
-    num_dropped: int
-    num_truncated: int
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """The numbers of rows that stay, that were dropped and that were cut."""
-        return {"num_rows": len(self.rows), "num_dropped": self.num_dropped, "num_truncated": self.num_truncated}
-
-
-def tokenize(examples: Sequence[Example], chat: Renderer, *, max_length: int, over_long: Literal["drop", "truncate"]) -> Rows:
-    """The examples as rows, in their order; those over `max_length` are dropped or cut.
-
-    A cut row has lost its end token and teaches the model not to stop. One whose prompt leaves no room for a response token is
-    dropped under either policy, since nothing of a prompt is ever a target.
-    """
-    rows = []
-    num_dropped = num_truncated = 0
-    for example in examples:
-        prompt = chat.prompt(example.prompt).ids
-        row = Row(ids=(*prompt, *chat.response_ids(example.response)), num_prompt=len(prompt))
-        if len(row.ids) <= max_length:
-            rows.append(row)
-        elif over_long == "drop" or row.num_prompt >= max_length:
-            num_dropped += 1
-        else:
-            num_truncated += 1
-            rows.append(Row(ids=row.ids[:max_length], num_prompt=row.num_prompt))
-    return Rows(rows=tuple(rows), num_dropped=num_dropped, num_truncated=num_truncated)
 
 
 class Order:

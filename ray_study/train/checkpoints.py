@@ -86,7 +86,7 @@ def read_state(directory: Path, engine: Engine, place: Place) -> dict[str, int]:
     return progress
 
 
-def end(directory: Path, counts: Mapping[str, int]) -> None:
+def end(directory: Path, counts: Mapping[str, float]) -> None:
     """Marks a run as ended, with what it counted, and deletes its resume state."""
     shutil.rmtree(directory / RESUME, ignore_errors=True)
     _write_json(directory / ENDED, counts)

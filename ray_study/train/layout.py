@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 METRICS = "metrics.jsonl"
@@ -9,9 +10,18 @@ RESUME = "resume"
 FAILURE = "failure.json"
 """Why the run cannot go on, where going on from its resume state would only fail again."""
 ENDED = "ended.json"
-"""Written by a run as its very last file, with what it counted."""
+"""Written by a run as its very last file, with what it counted and the seconds that it took."""
+LENGTHS = "lengths.json"
+"""Not in a run's directory but in the store: how many rows each run of the study learns from, and the steps that this gives it."""
 
 
 def step_directory(directory: Path, step: int) -> Path:
     """Where the checkpoint of a step lies."""
     return directory / f"step-{step:06d}"
+
+
+def seconds_spent(directory: Path) -> float:
+    """Seconds that a run has trained for, by its last step that was written down; 0 where there is none."""
+    path = directory / METRICS
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return float(json.loads(lines[-1]).get("seconds", 0.0)) if lines else 0.0

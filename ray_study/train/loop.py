@@ -21,9 +21,11 @@ from ray_study.config import Training
 from ray_study.model_files import Stamp
 from ray_study.rows import Example
 from ray_study.train import checkpoints
-from ray_study.train.batches import Order, Row, Rows, collate, share, stable_seed, tokenize
+from ray_study.train.batches import Order, collate, share, stable_seed
+from ray_study.train.layout import seconds_spent
 from ray_study.train.parallel import Engine, Place, here, make_engine
 from ray_study.train.schedule import learning_rate
+from ray_study.train.tokenizing import Row, Rows, tokenize
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ def train(task: Task, place: Place) -> None:
         ValueError: the data or the workers do not fit the settings.
         NonFiniteError: the run diverged; what was saved before stays.
     """
+    began = time.monotonic()
     training, directory, last_step = task.training, Path(task.directory), task.steps[-1]
     torch.set_num_threads(task.num_threads)
     transformers_logging.disable_progress_bar()
@@ -84,6 +87,8 @@ def train(task: Task, place: Place) -> None:
     num_tokens = progress["num_tokens"]
     writer = checkpoints.Writer(Path(task.base), directory, trust_remote_code=task.trust_remote_code)
     metrics = checkpoints.Metrics(directory if place.is_first else None, after=progress["step"])
+    # What the steps before took, where this goes on; what was lost with a crash is not among it.
+    began -= seconds_spent(directory) if place.is_first else 0.0
     # Decided before any worker writes, since all of them must take part in each checkpoint.
     owed = frozenset(step for step in task.steps if not writer.is_there(step))
     place.wait()
@@ -117,6 +122,7 @@ def train(task: Task, place: Place) -> None:
                 "num_tokens": num_tokens,
                 "tokens_per_second": step_tokens / (time.monotonic() - started),
                 "epoch": step / order.per_epoch,
+                "seconds": time.monotonic() - began,
             }
         )
         if step in owed:
@@ -129,7 +135,7 @@ def train(task: Task, place: Place) -> None:
             kept_at = time.monotonic()
 
     if place.is_first:
-        checkpoints.end(directory, {**found.counts, "num_tokens": num_tokens})
+        checkpoints.end(directory, {**found.counts, "num_tokens": num_tokens, "seconds": time.monotonic() - began})
 
 
 def _rows(task: Task) -> Rows:

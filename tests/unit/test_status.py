@@ -4,15 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labs import make_lab
 from studies import study
 
 from ray_study.claims import claim
 from ray_study.config import Study
-from ray_study.grid import benchmark_literal, planned
-from ray_study.manifests import Canary, Manifest, hash_files, write_manifest
+from ray_study.evaluate import exams
+from ray_study.evaluate.scoring import stored
+from ray_study.grid import ANSWERS_VERSION, answers_literal, planned, problems_literal, verdicts_literal
+from ray_study.manifests import Canary, Manifest, hash_file, hash_files, write_manifest
+from ray_study.materials import Lab
+from ray_study.rows import Checkpoint, Problem
 from ray_study.status import checkpoint_steps, status
-from ray_study.store import Store, fingerprint
+from ray_study.store import Result, Store, fingerprint, outside
 from ray_study.verify import VERSION
+
+PROBLEM = Problem(id="p", source="made", kind="number", prompt="1 + 1?", answer="2", cluster="p", solution="")
 
 
 @pytest.fixture
@@ -40,15 +47,17 @@ def save(store: Store, run: str, step: int) -> str:
     return manifest.fingerprint
 
 
-def answer(store: Store, made: Study, checkpoint: str, benchmark: str = "sums", *, judged: bool = True) -> None:
-    inputs = {"checkpoint": checkpoint, "benchmark": benchmark_literal(made, benchmark), "max_model_len": None}
-    mark = fingerprint("answers", 1, inputs)
-    store.finish(store.workspace("answers", mark), stage="answers", mark=mark, sources=[], facts={"inputs": inputs})
+def problems(store: Store, made: Study) -> Result:
+    """The stored problems of the exam."""
+    return store.make("problems", problems_literal(made.problems["held_out"]), lambda workspace: {})
+
+
+def answer(store: Store, made: Study, checkpoint: str, *, judged: bool = True, version: int = ANSWERS_VERSION) -> None:
+    source = problems(store, made)
+    inputs = answers_literal(made, "sums", checkpoint, "tiny")
+    answers = store.make("answers", inputs, lambda workspace: {}, version=version, sources=[source])
     if judged:
-        verdict_inputs = {"attempts": mark, "verify": VERSION}
-        verdicts = fingerprint("verdicts", 1, verdict_inputs)
-        facts = {"inputs": verdict_inputs}
-        store.finish(store.workspace("verdicts", verdicts), stage="verdicts", mark=verdicts, sources=[], facts=facts)
+        store.make("verdicts", verdicts_literal(answers.fingerprint, VERSION), lambda workspace: {}, sources=[answers, source])
 
 
 def finish(store: Store, run: str) -> None:
@@ -158,3 +167,75 @@ def test_whoever_works_now_is_named(store: Store) -> None:
     with claim(store, "train"):
         assert "working now: train: process" in lines(study(), store)
     assert "working now" not in lines(study(), store)
+
+
+def again(store: Store, made: Study, checkpoint: str) -> bool:
+    """Whether scoring would ask this checkpoint again: what `status` is held to."""
+    lab = make_lab(Path(store.root).parent, {})
+    lab = Lab(study=made, store=store, engines=lab.engines, cache=lab.cache, progress=lab.progress)
+    (exam,) = exams(made, lambda name: (problems(store, made), [PROBLEM]))
+    row = Checkpoint(run=planned(made)[0].id, step=2, path="", num_tokens=0, fingerprint=checkpoint, canary="{}")
+    return stored(lab, exam, row, "tiny") is None
+
+
+def test_a_server_with_other_positions_answers_anew(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    other = study({"models/tiny/max_model_len": 64})
+    for run, changed in zip(planned(made), planned(other), strict=True):
+        Path(store.path(f"train-{run.id}")).rename(store.path(f"train-{changed.id}"))
+    text, complete = status(other, store)
+    assert not complete
+    assert again(store, other, _fingerprint(store, planned(other)[0].id, 2))
+    assert "2:owed  8:owed" in "\n".join(text)
+
+
+def test_answers_of_another_version_of_the_stage_are_asked_again(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    run = planned(made)[0].id
+    checkpoint = save(store, run, 4)
+    answer(store, made, checkpoint, version=ANSWERS_VERSION + 1)
+    assert again(store, made, checkpoint)
+    assert "4:owed" in lines(made, store)
+    answer(store, made, checkpoint)
+    assert not again(store, made, checkpoint)
+    assert "4:scored" in lines(made, store)
+
+
+def test_answers_to_problems_that_were_made_again_are_owed(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    assert status(made, store)[1]
+    (record,) = Path(store.root).glob("problems-*/record.json")
+    record.unlink()
+    assert "2:owed" in lines(made, store), "without its problems no exam can be sat"
+    problems(store, made)
+    assert again(store, made, _fingerprint(store, planned(made)[0].id, 2))
+    assert "0:owed  2:owed  8:owed" in lines(made, store)
+
+
+def test_verdicts_on_answers_that_were_made_again_are_owed(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    checkpoint = _fingerprint(store, planned(made)[0].id, 2)
+    mark = fingerprint("answers", ANSWERS_VERSION, answers_literal(made, "sums", checkpoint, "tiny"))
+    Path(store.path(f"answers-{mark}/record.json")).unlink()
+    answer(store, made, checkpoint, judged=False)
+    assert again(store, made, checkpoint)
+    assert "2:owed  8:scored" in lines(made, store)
+
+
+def test_problems_of_a_local_file_that_has_changed_are_owed(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "exam.jsonl"
+    path.write_text("{}")
+    made = study({"problems/held_out": {"source": "jsonl", "options": {"path": str(path)}}})
+    literal = problems_literal(made.problems["held_out"])
+    source = store.make("problems", literal, lambda workspace: {}, sources=[outside(path.name, hash_file(path))])
+    inputs = answers_literal(made, "sums", "base", "tiny")
+    answers = store.make("answers", inputs, lambda workspace: {}, version=ANSWERS_VERSION, sources=[source])
+    store.make("verdicts", verdicts_literal(answers.fingerprint, VERSION), lambda workspace: {}, sources=[answers, source])
+    store.write_json("bases.json", {run.id: {"fingerprint": "base", "path": "elsewhere"} for run in planned(made)})
+    assert "0:scored" in lines(made, store)
+    path.write_text('{"changed": 1}')
+    assert "0:owed" in lines(made, store)

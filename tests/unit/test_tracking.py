@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.entities import LoggedModelStatus
@@ -64,6 +66,22 @@ def publish(uri: str, directory: Path, name: str = "a") -> None:
         tracker.checkpoint(child, checkpoint(step, name))
         tracker.scores(child, checkpoint(step, name), [score(step, 0.1 * step / 10 + 0.2, name)], {"sums": "e1"})
     tracker.finish(parent, complete=True)
+
+
+class CountingClient(MlflowClient):
+    """A client that counts what it is asked to read."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(tracking_uri=uri)
+        self.calls: Counter[str] = Counter()
+
+    def get_metric_history(self, run_id: str, key: str) -> Any:
+        self.calls["history"] += 1
+        return super().get_metric_history(run_id, key)
+
+    def get_logged_model(self, model_id: str) -> Any:
+        self.calls["model"] += 1
+        return super().get_logged_model(model_id)
 
 
 def everything(client: MlflowClient) -> dict[str, object]:
@@ -222,3 +240,69 @@ def test_a_store_that_is_no_local_directory_needs_a_server(tmp_path: Path) -> No
 def test_a_tracking_store_that_cannot_be_used_is_named() -> None:
     with pytest.raises(ValueError, match="tracking: nonsense://x cannot be used"):
         Tracker("nonsense://x", "study", "artifacts")
+
+
+def eval_points(client: MlflowClient, child: str) -> list[float]:
+    return [point.value for point in client.get_metric_history(child, "eval/sums/accuracy")]
+
+
+def test_a_score_is_told_again_when_its_value_or_its_exam_is_another_and_never_doubled(
+    database: tuple[str, Path], client: MlflowClient
+) -> None:
+    def tell(*told: tuple[float, str]) -> str:
+        """What a driver says that knows nothing of an earlier one."""
+        tracker = Tracker(database[0], "stale", str(database[1] / "artifacts"))
+        child = tracker.child(tracker.parent("stale", {}), run_row(), "made-1")
+        for value, digest in told:
+            tracker.scores(child, checkpoint(5), [score(5, value)], {"sums": digest})
+        return child
+
+    child = tell((0.2, "e1"), (0.2, "e1"), (0.9, "e2"))
+    assert eval_points(client, child) == [0.2, 0.9]
+    assert client.get_run(child).data.metrics["eval/sums/accuracy"] == 0.9
+    tell((0.9, "e2"))
+    assert eval_points(client, child) == [0.2, 0.9], "a driver that is started again doubles nothing"
+    tell((0.9, "e3"))
+    tell((0.3, "e3"), (0.3, "e3"))
+    assert eval_points(client, child) == [0.2, 0.9, 0.9, 0.3]
+    assert client.get_run(child).data.metrics["eval/sums/accuracy"] == 0.3, "the newest is shown, although it is smaller"
+    (model,) = client.search_logged_models([client.get_experiment_by_name("stale").experiment_id])
+    assert [point.dataset_digest for point in model.metrics if point.key == "eval/sums/accuracy"] == ["e1", "e2", "e3", "e3"]
+
+
+def test_what_was_told_before_is_read_once_for_each_checkpoint_and_each_metric(database: tuple[str, Path]) -> None:
+    clients: list[CountingClient] = []
+
+    def connect(uri: str) -> MlflowClient:
+        clients.append(CountingClient(uri))
+        return clients[-1]
+
+    tracker = Tracker(database[0], "counted", str(database[1] / "artifacts"), connect=connect)
+    child = tracker.child(tracker.parent("counted", {}), run_row(), "made-1")
+    for _ in range(5):
+        for step in STEPS:
+            tracker.scores(child, checkpoint(step), [score(step, 0.5)], {"sums": "e1"})
+    assert clients[0].calls == {"model": len(STEPS)}
+    for last in range(1, 6):
+        tracker.training(child, [(step, key, 1.0) for step in range(last) for key in ("loss", "tokens")])
+    assert clients[0].calls["history"] == 2
+
+
+def test_a_run_that_failed_and_is_tried_again_has_no_error_any_more(database: tuple[str, Path], client: MlflowClient) -> None:
+    tracker = Tracker(database[0], "mended", str(database[1] / "artifacts"))
+    parent = tracker.parent("mended", {})
+    child = tracker.child(parent, run_row(status="failed", error="loss is not finite"), "made-1")
+    assert tracker.child(parent, run_row(status="owed"), "made-1") == child
+    assert (client.get_run(child).info.status, "ray_study.error" in client.get_run(child).data.tags) == ("RUNNING", False)
+    tracker.child(parent, run_row(status="failed", error="again"), "made-1")
+    tracker.child(parent, run_row(status="finished"), "made-1")
+    assert (client.get_run(child).info.status, "ray_study.error" in client.get_run(child).data.tags) == ("FINISHED", False)
+
+
+def test_a_study_that_is_run_again_is_at_work_until_it_ends(database: tuple[str, Path], client: MlflowClient) -> None:
+    tracker = Tracker(database[0], "rerun", str(database[1] / "artifacts"))
+    parent = tracker.parent("rerun", {})
+    tracker.finish(parent, complete=False)
+    assert client.get_run(parent).info.status == "FAILED"
+    assert Tracker(database[0], "rerun", str(database[1] / "artifacts")).parent("rerun", {}) == parent
+    assert client.get_run(parent).info.status == "RUNNING"

@@ -3,13 +3,15 @@ from __future__ import annotations
 from collections import Counter
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from ray_study.chat import Chat
 from ray_study.model_files import byte_tokenizer
 from ray_study.rows import Example
-from ray_study.train.batches import IGNORED, Order, Row, collate, share, tokenize
+from ray_study.train.batches import IGNORED, Order, collate, share
+from ray_study.train.tokenizing import Row, count, tokenize
 
 
 @pytest.fixture
@@ -93,3 +95,12 @@ def test_workers_share_a_batch_whole_and_in_equally_many_parts(num_workers: int,
     assert len({len(parts) for parts in shares}) == 1
     assert sorted(len(row.ids) for parts in shares for part in parts for row in part) == sorted(len(row.ids) for row in batch)
     assert all(len(part) <= micro_batch_size for parts in shares for part in parts)
+
+
+@pytest.mark.parametrize("over_long", ["drop", "truncate"])
+def test_what_is_counted_before_a_run_is_what_the_run_finds(chat: Chat, over_long: Literal["drop", "truncate"]) -> None:
+    examples = [_example("a" * prompt, "b" * response) for prompt, response in ((1, 1), (1, 200), (200, 1), (30, 20), (1, 30))]
+    found = tokenize(examples, chat, max_length=70, over_long=over_long)
+    assert count(iter(examples), chat, max_length=70, over_long=over_long) == found.counts
+    assert found.num_dropped + found.num_truncated > 0
+    assert len(found.rows) + found.num_dropped == len(examples)

@@ -19,10 +19,11 @@ from ray_study.chat import Chat
 from ray_study.config import Training
 from ray_study.manifests import MANIFEST, check_files, read_manifest
 from ray_study.rows import Example
-from ray_study.train.batches import Order, Row, collate, share, tokenize
+from ray_study.train.batches import Order, collate, share
 from ray_study.train.layout import ENDED, METRICS, RESUME
 from ray_study.train.loop import NonFiniteError, Task, train
 from ray_study.train.parallel import here, make_engine
+from ray_study.train.tokenizing import Row, tokenize
 
 CPU = here(torch.device("cpu"))
 
@@ -60,7 +61,9 @@ def test_a_run_learns_and_leaves_whole_checkpoints(bench: Bench) -> None:
         check_files(directory / f"step-{step:06d}", manifest)
         assert (manifest.run, manifest.step, manifest.identity) == ("r", step, read_manifest(Path(bench.base)).identity)
         assert manifest.num_tokens == metrics[step - 1]["num_tokens"] == sum(row["tokens"] for row in metrics[:step])
-    assert json.loads((directory / ENDED).read_text())["num_rows"] == 40
+    ended = json.loads((directory / ENDED).read_text())
+    assert ended["num_rows"] == 40
+    assert ended["seconds"] >= metrics[-1]["seconds"] > metrics[0]["seconds"] > 0
     assert not (directory / RESUME).exists()
 
 
@@ -152,6 +155,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(bench: Bench) -> None:
     assert _same(_weights(_run(task), 60), _weights(whole, 60))
     assert [row["step"] for row in _metrics(directory)] == list(range(1, 61))
     assert [row["loss"] for row in _metrics(directory)] == [row["loss"] for row in _metrics(whole)]
+    seconds = [row["seconds"] for row in _metrics(directory)]
+    assert seconds == sorted(seconds), "a run that goes on counts on from what its earlier steps took"
+    assert json.loads((directory / ENDED).read_text())["seconds"] >= seconds[-1]
     assert (directory / "step-000002" / MANIFEST).stat().st_mtime_ns == of_step_2, "what may be scored already is not written again"
 
 

@@ -1,0 +1,54 @@
+"""How many rows of a data set a run learns from: counted by the driver before the run, so that steps, record and loop agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ray_study import materials
+from ray_study.chat import Chat
+from ray_study.grid import PlannedRun
+from ray_study.manifests import read_manifest
+from ray_study.materials import Lab
+from ray_study.rows import Example
+from ray_study.store import Result, Workspace
+from ray_study.train.tokenizing import count
+
+VERSION = 1
+"""Raised by hand when the meaning of the counts changes."""
+
+COMPARED = 3
+"""Rows by which the model's full template is compared with what training does."""
+
+
+def count_rows(lab: Lab, run: PlannedRun, dataset: Result) -> Result:
+    """The counts of a run's rows (`num_rows`, `num_dropped`, `num_truncated`), made once for a tokenizer and a `max_length`.
+
+    Its record also has `template_differences`: where the model's full template renders the first rows otherwise than training does.
+
+    Raises:
+        ValueError: the model's tokenizer cannot render a prompt.
+    """
+    base = materials.base_directory(lab, run.model)
+    training = run.training
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "tokenizer": read_manifest(Path(base)).identity,
+        "max_length": training.max_length,
+        "over_long": training.over_long,
+    }
+
+    def build(workspace: Workspace) -> Mapping[str, object]:
+        lab.progress(f"counting the tokens of {run.dataset} as {run.model} sees them")
+        chat = Chat(base, trust_remote_code=lab.study.models[run.model].trust_remote_code)
+        examples = dataset.rows(Example)
+        counts = count(examples, chat, max_length=training.max_length, over_long=training.over_long)
+        return {**counts, "num_examples": len(examples), "template_differences": differences(chat, examples)}
+
+    return lab.store.make("lengths", inputs, build, version=VERSION, sources=[dataset])
+
+
+def differences(chat: Chat, examples: Sequence[Example]) -> list[str]:
+    """Where the full template renders the first examples that have a response otherwise than training does, each sentence once."""
+    first = [example for example in examples if example.response][:COMPARED]
+    return list(dict.fromkeys(sentence for example in first for sentence in chat.differences(example.prompt, example.response)))
