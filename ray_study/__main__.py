@@ -6,19 +6,24 @@ Exit codes: 0 all that is owed is scored; 1 finished with failed runs or somethi
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ray_study import __version__, assets, plan, status, sweep_file
 from ray_study.config import Study
 from ray_study.store import Store
+
+if TYPE_CHECKING:
+    from ray_study.publish import SweepFile
 
 DONE, OWED, BAD_INPUT = 0, 1, 2
 
@@ -27,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of the program."""
     options = _parser().parse_args(arguments)
     level = logging.ERROR if options.quiet else logging.DEBUG if options.verbose else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Other libraries' warnings are for whoever looks for a fault.
+    logging.basicConfig(level=logging.ERROR if options.quiet else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("ray_study").setLevel(level)
     try:
         return int(_VERBS[options.verb](options))
@@ -36,6 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exception(error)
         _complain(str(error))
         return BAD_INPUT
+    except OSError as error:
+        if options.debug:
+            traceback.print_exception(error)
+        place = f"{error.filename}: " if error.filename else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        mend = "free some space, then run again: what was made is stored" if full else "check the path and its permissions, then run again"
+        _complain(f"{place}{error.strerror or error}; {mend}")
+        return OWED if full else BAD_INPUT
     except RuntimeError as error:
         # Engines or a sweep that could not go on: not the file's fault, and what was made is stored.
         if options.debug:
@@ -69,14 +83,27 @@ def _store(study: Study) -> Store:
     storage = os.path.expanduser(os.environ.get("RAY_STUDY_STORAGE") or study.storage)
     if "://" in storage:
         raise ValueError(f"storage {storage} is an object store, and checkpoints need a file system that all nodes mount; name a directory")
-    relative = not Path(storage).is_absolute()
-    if relative and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+    in_a_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    database = (study.tracking or "").removeprefix("sqlite:///")
+    if in_a_job and database != (study.tracking or "") and not Path(database).is_absolute():
+        raise ValueError(
+            f"tracking {study.tracking!r} is relative, and a Ray job runs in a copy of the working directory that Ray deletes; "
+            "leave it out, or write sqlite:////an/absolute/path"
+        )
+    if in_a_job and not Path(storage).is_absolute():
         raise ValueError(
             f"storage {storage!r} is relative, and a Ray job runs in a copy of the working directory that Ray deletes: results would be "
             'lost; submit with --runtime-env-json \'{"env_vars": {"RAY_STUDY_STORAGE": "/a/shared/directory"}}\', or set an '
             "absolute `storage`"
         )
     return Store(storage, study.name)
+
+
+def _read(path: str) -> Study:
+    """The study of a file. Where it names no tracking store, MLflow's own variable does, as for any program that uses MLflow."""
+    study = sweep_file.read(path)
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return study if study.tracking or not uri else study.model_copy(update={"tracking": uri})
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -93,7 +120,7 @@ def _refuse(sweep: str, made: plan.Plan) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    study_settings = sweep_file.read(options.sweep)
+    study_settings = _read(options.sweep)
     _refuse(options.sweep, plan.plan(study_settings))
     store = _store(study_settings)
     # Progress is told by `_progress`; other libraries' bars would be drawn over it. Read when tqdm is imported.
@@ -102,15 +129,32 @@ def _run(options: argparse.Namespace) -> int:
     from ray_study import study  # noqa: PLC0415
     from ray_study.publish import SweepFile  # noqa: PLC0415
 
-    text = Path(options.sweep).read_text()
-    outcome = study.run(SweepFile(study=study_settings, text=text), store, _progress(quiet=options.quiet))
-    print(f"report: {outcome.report}")
-    print(f"MLflow: ray-study ui {options.sweep}")
+    file = SweepFile(study=study_settings, text=Path(options.sweep).read_text())
+    progress = _progress(quiet=options.quiet)
+    try:
+        outcome = study.run(file, store, progress)
+    except RuntimeError as error:
+        _report_what_there_is(file, store, progress, str(error))
+        raise
+    if not options.quiet:
+        print(f"report: {outcome.report}")
+        print(f"MLflow: ray-study ui {options.sweep}")
     if outcome.failed or outcome.owed:
         print("; ".join([*outcome.failed, *outcome.owed]))
         return OWED
     print("all that is owed is scored")
     return DONE
+
+
+def _report_what_there_is(file: SweepFile, store: Store, progress: Callable[[str], None], why: str) -> None:
+    # As in `_run`, which has loaded it already.
+    from ray_study.recall import report_stored  # noqa: PLC0415
+
+    try:
+        progress(f"report of what was made so far: {report_stored(file, store, progress, why=why)}")
+    except ValueError as error:
+        # The error that ended the study is the one to be told.
+        progress(f"no report: {error}")
 
 
 def _progress(*, quiet: bool):  # type: ignore[no-untyped-def]
@@ -137,20 +181,33 @@ def _status(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     study_settings = sweep_file.read(options.sweep)
     store = _store(study_settings)
-    # As in `_run`: analysis loads polars and matplotlib.
-    from ray_study import analyze  # noqa: PLC0415
+    if status.is_reported(store):
+        # As in `_run`: analysis loads polars and matplotlib.
+        from ray_study import analyze  # noqa: PLC0415
 
-    page = analyze.write_report(Path(store.root), analyze.read_study(store.root))
+        page = str(analyze.write_report(Path(store.root), analyze.read_study(store.root)))
+    elif not any(Path(store.root).glob("*/record.json")):
+        raise ValueError(
+            f"{store.root} holds no result yet, so there is nothing to report; run the study first: ray-study run {options.sweep}"
+        )
+    else:
+        # Something was made since the last report, as by a driver that was killed: its rows are read again, which takes longer.
+        from ray_study.publish import SweepFile  # noqa: PLC0415
+        from ray_study.recall import report_stored  # noqa: PLC0415
+
+        text = Path(options.sweep).read_text()
+        page = report_stored(SweepFile(study=study_settings, text=text), store, _progress(quiet=options.quiet))
     print(f"report: {page}")
     return DONE
 
 
 def _ui(options: argparse.Namespace) -> int:
-    study = sweep_file.read(options.sweep)
+    study = _read(options.sweep)
     store = _store(study)
     uri = study.tracking or f"sqlite:///{Path(store.root) / 'mlflow.db'}"
-    if uri.startswith("sqlite:") and not (Path(store.root) / "mlflow.db").exists():
-        raise ValueError(f"{store.root} has no tracking store yet; run the study first: ray-study run {options.sweep}")
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:") and not file.exists():
+        raise ValueError(f"there is no tracking store at {file} yet; run the study first: ray-study run {options.sweep}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     os.execv(sys.executable, command)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 # Named again, since they are part of what a sweep file may say.
 from ray_study.resources import Resources as Resources
@@ -153,13 +153,13 @@ def _check_axis(key: str, value: object) -> None:
         try:
             SearchSpace.model_validate(value)
         except ValidationError as error:
-            raise ValueError(f"axis `{key}`: {explain(error)}") from error
+            raise ValueError(f"axis `{key}`: {explain(error, ', '.join(SearchSpace.model_fields))}") from error
 
 
-class Sweep(BaseModel):
+class Sweep(Settings):
     """The grid: every list is an axis, a search space is drawn `num_samples` times, and any key of `training` may be an axis."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     model: tuple[Name, ...]
     dataset: tuple[Name, ...]

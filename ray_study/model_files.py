@@ -72,8 +72,12 @@ def prepare(model: Model, name: str, cache: Path, *, progress: Callable[[str], N
         if not (directory / MANIFEST).is_file():
             transformers_logging.disable_progress_bar()
             progress(f"model {name}: preparing {_source(model)}")
-            loaded, tokenizer = _load(model)
+            snapshot = _download(model.hub, model.revision) if model.hub is not None else None
+            loaded, tokenizer = _load(model, snapshot)
             settings = model.model_dump(mode="json", exclude={"pretrain", "max_model_len"}, exclude_none=True)
+            if snapshot is not None:
+                # A branch moves; the Hub's client keeps a commit's files in a directory of its name.
+                settings["commit"] = Path(snapshot).name
             save(loaded, tokenizer, directory, Stamp(run=name, step=0, num_tokens=0, settings=settings))
     return directory
 
@@ -213,15 +217,15 @@ def _source(model: Model) -> str:
     return str(model.hub or model.path or model.asset)
 
 
-def _load(model: Model) -> tuple[Any, Any]:
-    """The model in the dtype of its settings, and its tokenizer."""
+def _load(model: Model, snapshot: str | None) -> tuple[Any, Any]:
+    """The model in the dtype of its settings, and its tokenizer; one of the Hub from its snapshot on this machine."""
     dtype = DTYPES[model.dtype]
     if model.scratch is not None:
         loaded, tokenizer = scratch_model(model.scratch)
         return _rounded(loaded, dtype), tokenizer
     if model.asset is not None:
         return _from_gguf(model.asset, dtype)
-    local = _download(model.hub, model.revision) if model.hub is not None else str(model.path)
+    local = snapshot or str(model.path)
     trust = model.trust_remote_code
     loaded = AutoModelForCausalLM.from_pretrained(local, dtype=dtype, trust_remote_code=trust, local_files_only=True)
     return loaded, AutoTokenizer.from_pretrained(local, trust_remote_code=trust, local_files_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ray_study import assets, problems
+from ray_study import assets, faults, problems
 from ray_study.config import Model, Study
 from ray_study.grid import PlannedRun, benchmark_literal, planned
 from ray_study.manifests import digest
@@ -44,7 +44,21 @@ def _fetches(study: Study) -> Iterator[str]:
     for name, model in study.models.items():
         if model.hub is not None:
             gate = "; gated: put a token into a file on each node and set HF_TOKEN_PATH" if is_gated(model.hub) else ""
-            yield f"to be fetched: model {name} from the Hub ({model.hub}@{model.revision or 'main'}){gate}"
+            found = facts(model)
+            size = f"about {checkpoint_bytes(found, model.dtype) / 1e6:,.0f} MB" if found is not None else "size not known"
+            yield f"to be fetched: model {name} from the Hub ({model.hub}@{model.revision or 'main'}), {size}{gate}"
+    for where, name, revision in _from_hub(study):
+        yield f"to be fetched: {where} from the Hub ({name}@{revision}), size not known"
+
+
+def _from_hub(study: Study) -> Iterator[tuple[str, str, str]]:
+    """Where a data set of the Hub is read, its name and revision."""
+    for key, settings in study.problems.items():
+        if settings.source == "hub":
+            yield f"problems {key}", str(settings.options.get("name")), str(settings.options.get("revision", "main"))
+    for key, dataset in study.datasets.items():
+        if dataset.read == "hub":
+            yield f"data set {key}", str(dataset.name), dataset.revision or "main"
 
 
 def needed_assets(study: Study) -> set[str]:
@@ -76,6 +90,8 @@ def _runs(study: Study) -> Iterator[str]:
         saved = _saved(study, run)
         at = "known once the data set is made" if saved is None else f"checkpoints at {', '.join(map(str, saved))}"
         yield f"run {run.name} [{run.id}]: {steps if steps is not None else '?'} steps of {run.training.batch_size} rows, {at}"
+        if run.training.engine == "deepspeed":
+            yield "  DeepSpeed runs keep no resume state yet: one that is interrupted begins again from step 0"
         yield from _cost(study, run, steps, saved)
 
 
@@ -129,6 +145,8 @@ def _faults(study: Study) -> Iterator[str]:
     for name, model in study.models.items():
         if model.asset is not None and model.asset not in assets.ASSETS:
             yield f"models.{name}.asset: unknown asset {model.asset!r}; {nearest(model.asset, list(assets.ASSETS))}"
+    yield from faults.material_faults(study)
+    yield from faults.engine_faults(study)
     yield from dataset_faults(study)
     yield from _exam_faults(study)
     for run in planned(study):

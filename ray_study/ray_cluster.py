@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 LOCAL_CPUS = 8
 """Logical CPUs of a cluster of our own: Ray counts them, it does not measure them, and the flow's actors need this many slots."""
+
+REACH_SECONDS = 10.0
+"""How long a cluster's head may take to accept a connection."""
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ def connect(*, num_cpus: float, num_gpus: int, verbose: bool = False) -> Iterato
     """A cluster with at least so many logical CPUs and GPUs, for the length of the block.
 
     Raises:
-        ValueError: the cluster that `RAY_ADDRESS` names has less; at once, where Ray itself would wait for ever.
+        ValueError: the cluster that `RAY_ADDRESS` names has less, or does not answer; at once, where Ray itself would wait for ever.
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -55,7 +59,11 @@ def connect(*, num_cpus: float, num_gpus: int, verbose: bool = False) -> Iterato
     level = logging.INFO if verbose else logging.WARNING
     runtime: Mapping[str, object] = {"env_vars": _WORKER_ENVIRONMENT}
     if address:
-        ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=dict(runtime))
+        _check_reachable(address)
+        try:
+            ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=dict(runtime))
+        except ConnectionError as error:
+            raise ValueError(f"RAY_ADDRESS={address}: {error}; start a cluster, or unset it to run on this machine") from error
     else:
         _start_own(
             num_cpus=max(LOCAL_CPUS, int(num_cpus + 0.999)),
@@ -73,6 +81,20 @@ def connect(*, num_cpus: float, num_gpus: int, verbose: bool = False) -> Iterato
         yield cluster
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Returns when something listens at an address with a port; Ray itself would try again for minutes without a word."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return  # `auto` and the like are Ray's to resolve.
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise ValueError(
+            f"RAY_ADDRESS={address} does not answer ({error}); start a cluster there (`ray start --head`), mend the address, "
+            "or unset it to run on this machine"
+        ) from error
 
 
 def _start_own(**options: Any) -> None:

@@ -16,7 +16,7 @@ from ray_study.analyze import ScoredAttempts, StudyTables
 from ray_study.evaluate import Cell, Exam, is_owed
 from ray_study.grid import planned
 from ray_study.materials import Lab
-from ray_study.rows import Checkpoint, GradedAttempt, Run, Score
+from ray_study.rows import UNJUDGED, Checkpoint, GradedAttempt, Run, Score
 from ray_study.runs import as_row
 from ray_study.store import Result, Store, package_versions
 
@@ -121,6 +121,12 @@ def _owed(lab: Lab, runs: Sequence[Run], found: Found, exams: Sequence[Exam], re
     for cell in found.cells:
         if cell.verdicts is None:
             owed.append(f"{cell.exam} at step {cell.checkpoint.step} of {names[cell.checkpoint.run]!r}: {cell.why}")
+        elif set(cell.verdicts.record["verdicts"]) <= set(UNJUDGED):
+            why = next((row.explanation for row in cell.verdicts.rows(GradedAttempt)), "there are none")
+            owed.append(
+                f"{cell.exam} at step {cell.checkpoint.step} of {names[cell.checkpoint.run]!r}: none of its attempts could be judged, "
+                f"the first because {why}"
+            )
     for (run, name), conditions in refused.items():
         owed.append(
             f"{name} of {names[run]!r}: its points were measured under different conditions ({' | '.join(conditions)}); "
@@ -183,7 +189,7 @@ def stage_seconds(store: Store) -> dict[str, float]:
     """Seconds spent in each stage, over all its results."""
     spent: dict[str, float] = {}
     for stage in ("problems", "attempts", "dataset", "train", "answers", "verdicts"):
-        records = [store.read_json(f"{name}/record.json") for name in store.directories(stage)]
+        records = [store.record(name) for name in store.directories(stage)]
         seconds = [float(record["seconds"]) for record in records if record is not None and "seconds" in record]
         if seconds:
             spent[stage] = round(sum(seconds), 1)

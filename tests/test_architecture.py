@@ -24,24 +24,9 @@ LAYERS: dict[int, set[str]] = {
     },
     3: {"problems", "generate", "verify", "selection", "transforms", "train", "analyze"},
     4: {
-        *(
-            "evaluate",
-            "sweep",
-            "materials",
-            "attempts",
-            "examples",
-            "gathering",
-            "export",
-            "cards",
-            "decontamination",
-            "runs",
-            "results",
-            "publish",
-            "working",
-            "engines",
-            "study",
-        ),
-        *("plan", "plan_datasets", "status", "__main__"),
+        *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "decontamination", "cards", "export", "runs"),
+        *("results", "publish", "recall", "working", "engines", "study"),
+        *("plan", "plan_datasets", "faults", "status", "__main__"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}

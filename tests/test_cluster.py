@@ -11,6 +11,10 @@ import pytest
 import yaml
 
 from ray_study.__main__ import main
+from ray_study.sweep_file import read
+
+GIGABYTES = {"p5.48xlarge": 80, "p5en.48xlarge": 141}
+"""Memory of one accelerator of an instance type (AWS's own tables)."""
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "cluster"
@@ -23,8 +27,13 @@ def launcher() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def job() -> dict[str, Any]:
-    return yaml.safe_load((CLUSTER / "kuberay-rayjob.yaml").read_text())
+def manifests() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((CLUSTER / "kuberay-rayjob.yaml").read_text()))
+
+
+@pytest.fixture(scope="module")
+def job(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(manifest for manifest in manifests if manifest["kind"] == "RayJob")
 
 
 def locked(name: str) -> str:
@@ -145,7 +154,36 @@ def test_the_jobs_environment_holds_paths_only(job: dict[str, Any]) -> None:
     assert "runtimeEnvYAML" not in job["spec"], "a runtime environment stands in the job's metadata (O9)"
     for container in containers(job):
         for entry in container["env"]:
-            assert entry["value"].startswith("/"), entry
+            assert entry["value"].startswith("/") or entry["name"] == "MLFLOW_TRACKING_URI", entry
+
+
+def test_the_sweep_that_the_job_runs_fits_its_cluster(
+    manifests: list[dict[str, Any]], job: dict[str, Any], launcher: dict[str, Any]
+) -> None:
+    entrypoint = job["spec"]["entrypoint"].split()[2].removeprefix(IN_THE_IMAGE + "/")
+    resources = read(ROOT / entrypoint).resources
+    gpus = sum(container["resources"]["limits"].get("nvidia.com/gpu", 0) for container in containers(job))
+    kinds = launcher["available_node_types"].values()
+    assert resources.num_gpus <= gpus
+    assert resources.num_gpus <= sum(kind["resources"]["GPU"] * kind.get("min_workers", 1) for kind in kinds)
+    worker = next(kind for kind in kinds if kind["resources"]["GPU"])
+    assert GIGABYTES[worker["node_config"]["InstanceType"]] >= resources.gpu_memory_gigabytes
+
+
+def test_a_study_on_several_nodes_finds_a_tracking_server(
+    manifests: list[dict[str, Any]], job: dict[str, Any], launcher: dict[str, Any]
+) -> None:
+    service = next(manifest for manifest in manifests if manifest["kind"] == "Service")
+    server = next(manifest for manifest in manifests if manifest["kind"] == "Deployment")["spec"]["template"]
+    assert len(groups(job)) > 1
+    address = f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+    for container in containers(job):
+        assert {"name": "MLFLOW_TRACKING_URI", "value": address} in container["env"]
+    assert service["spec"]["selector"] == server["metadata"]["labels"]
+    assert "mlflow" in server["spec"]["containers"][0]["command"]
+    started = "\n".join(launcher["head_start_ray_commands"])
+    assert re.search(r"mlflow server .*--port 5000", started)
+    assert "MLFLOW_TRACKING_URI=http://127.0.0.1:5000 ray start" in started
 
 
 def test_the_cluster_files_hold_no_python() -> None:

@@ -98,6 +98,12 @@ def test_a_study_runs_as_a_ray_job_and_a_relative_store_is_refused_there(cluster
     assert refused.returncode != 0
     assert "is relative, and a Ray job runs in a copy" in refused.stdout + refused.stderr
 
+    larger = tmp_path / "larger.yaml"
+    larger.write_text(yaml.safe_dump({**study, "resources": {"train": {"cpus_per_worker": 64}}}))
+    refused = submit(cluster, str(larger), {"RAY_STUDY_STORAGE": str(tmp_path)})
+    assert refused.returncode != 0
+    assert "the cluster has 8 logical CPUs, the study needs 67" in refused.stdout + refused.stderr
+
     done = submit(cluster, str(sweep), {"RAY_STUDY_STORAGE": str(tmp_path)})
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert "all that is owed is scored" in done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -109,6 +110,30 @@ def test_the_report_stands_alone_and_can_be_made_again(small_study: Study) -> No
     again = ray_study("report", small_study.sweep, store=small_study.storage)
     assert again.returncode == 0, again.stderr
     assert page.exists()
+
+
+def test_a_report_that_was_never_written_is_made_from_the_stored_rows_alone(small_study: Study, tmp_path: Path) -> None:
+    # As after `kill -9`: everything is stored, and no report is there.
+    copied = tmp_path / "tiny"
+    shutil.copytree(small_study.store, copied, ignore=shutil.ignore_patterns("report", "mlflow.db", "*.safetensors"))
+    before = read_study(small_study.store)
+    answers = {path.parent.name.removeprefix("answers-") for path in copied.glob("answers-*/record.json")}
+    judged = {path.parent: json.loads(path.read_text())["inputs"]["attempts"] for path in copied.glob("verdicts-*/record.json")}
+    one = next(path for path, attempts in judged.items() if attempts in answers)
+    assert ray_study("report", small_study.sweep, store=tmp_path).returncode == 0
+    again = read_study(copied)
+    assert sorted(map(repr, again.scores)) == sorted(map(repr, before.scores))
+    assert {run.status for run in again.runs} == {"finished"}
+    assert again.facts["owed"] == []
+
+    # One cell's verdicts are gone: it is owed and drawn as missing, and the others stay.
+    shutil.rmtree(one)
+    shutil.rmtree(copied / "report")
+    assert ray_study("report", small_study.sweep, store=tmp_path).returncode == 0
+    lost = read_study(copied)
+    assert 0 < len(lost.scores) < len(before.scores)
+    assert all("not scored yet; run the study again" in line for line in lost.facts["owed"])
+    assert lost.facts["owed"]
 
 
 def test_no_process_is_left_behind(small_study: Study) -> None:

@@ -14,6 +14,7 @@ from studies import changed, study, sweep_file
 
 from ray_study import __version__
 from ray_study.__main__ import _parser, main
+from ray_study.claims import claim
 from ray_study.grid import planned
 from ray_study.store import Store
 
@@ -177,6 +178,77 @@ def test_a_damaged_checkpoint_is_named_by_status(tmp_path: Path, capsys: pytest.
     (directory / "manifest.json").write_text('{"format": 1, "ru')
     assert main(["status", str(path)]) == 2
     assert f"{directory}/manifest.json is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"format": 99}', "record.json has format 99, this version reads"),
+        ('["format", 1]', "record.json has format 'list', this version reads"),
+        (
+            '{"format": 2, "stage": "verdicts", "fingerprint": "x", "made": "now", "sources": {}}',
+            "record.json has no ['inputs']: it is damaged",
+        ),
+        ('{"format": 1,\n "sta', "record.json is damaged"),
+    ],
+    ids=["another format", "another shape", "without inputs", "cut off"],
+)
+@pytest.mark.parametrize("stage", ["verdicts-0123456789abcdef", "train"])
+def test_a_store_of_another_version_or_a_damaged_one_is_told_in_a_sentence_by_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str, text: str, expected: str
+) -> None:
+    name = f"train-{planned(study())[0].id}" if stage == "train" else stage
+    directory = tmp_path / "results" / "small" / name
+    directory.mkdir(parents=True)
+    (directory / "record.json").write_text(text)
+    assert main(["status", str(sweep_file(tmp_path))]) == 2
+    message = capsys.readouterr().err
+    assert expected in message
+    assert str(directory) in message
+    assert (directory / "record.json").read_text() == text
+
+
+def test_a_storage_that_is_no_directory_is_bad_input_and_not_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    path = sweep_file(tmp_path, {"storage": str(tmp_path / "file")})
+    assert main(["run", str(path)]) == 2
+    message = capsys.readouterr().err.splitlines()
+    assert len([line for line in message if line.startswith("ray-study: ")]) == 1
+    assert "check the path and its permissions" in message[-1]
+    assert (tmp_path / "file").read_text() == "not a directory"
+
+
+def test_a_second_driver_is_bad_input_that_names_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = sweep_file(tmp_path)
+    with claim(Store(str(tmp_path / "results"), "small"), "train"):
+        done = subprocess.run([sys.executable, "-m", "ray_study", "run", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert str(os.getpid()) in done.stderr.splitlines()[-1]
+
+
+def test_the_tracking_store_is_looked_for_where_the_file_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ui", str(sweep_file(tmp_path, {"tracking": f"sqlite:///{tmp_path}/mine.db"}))]) == 2
+    assert f"there is no tracking store at {tmp_path}/mine.db yet" in capsys.readouterr().err
+
+
+def test_mlflows_own_variable_names_the_tracking_store_where_the_file_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/variable.db")
+    assert main(["ui", str(sweep_file(tmp_path))]) == 2
+    assert f"no tracking store at {tmp_path}/variable.db" in capsys.readouterr().err
+    assert main(["ui", str(sweep_file(tmp_path, {"tracking": f"sqlite:///{tmp_path}/mine.db"}))]) == 2
+    assert f"no tracking store at {tmp_path}/mine.db" in capsys.readouterr().err
+
+
+def test_a_relative_tracking_file_inside_a_ray_job_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    monkeypatch.setenv("RAY_STUDY_STORAGE", str(tmp_path))
+    assert main(["run", str(sweep_file(tmp_path, {"tracking": "sqlite:///mlflow.db"}))]) == 2
+    assert "tracking 'sqlite:///mlflow.db' is relative" in capsys.readouterr().err
 
 
 def test_the_schema_is_valid_and_takes_the_quickstart_with_its_own_axes(capsys: pytest.CaptureFixture[str]) -> None:

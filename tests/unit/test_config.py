@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from studies import study
 
-from ray_study.config import Checkpoints, Dataset, Model, Resources, SearchSpace, Study, Teacher, Training
+from ray_study.config import Checkpoints, Dataset, Model, Resources, SearchSpace, Study, Sweep, Teacher, Training
 from ray_study.settings import Settings, looks_secret
 
 FAKE_TOKEN = "hf_" + "Ab3dEf6hIj" * 3
@@ -24,8 +25,26 @@ def sections() -> list[type[Settings]]:
 
 @pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
 def test_every_section_refuses_unknown_keys_and_is_frozen(section: type[Settings]) -> None:
-    assert section.model_config["extra"] == "forbid"
+    # Any key of `training` may be an axis of the sweep: those are looked at where the file is read.
+    assert section.model_config["extra"] == ("allow" if section is Sweep else "forbid")
     assert section.model_config["frozen"] is True
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("training/batch_size", "8", "found the text '8'; expected a number, without quotes"),
+        ("training/steps", True, "found true; expected a number"),
+        ("seed", False, "found false; expected a number"),
+        ("sweep/seed", ["1"], "found the text '1'; expected a number, without quotes"),
+        ("checkpoints/steps", ["2", "8"], "found the text '2'; expected a number, without quotes"),
+        ("training/shuffle", "yes", "found the text 'yes'; expected true or false, without quotes"),
+        ("question", True, "found true; expected a text"),
+    ],
+)
+def test_a_value_of_another_type_is_not_made_to_fit(key: str, value: Any, expected: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(expected)):
+        study({key: value})
 
 
 def test_a_study_cannot_be_changed_in_place() -> None:

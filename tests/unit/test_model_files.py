@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -183,3 +187,23 @@ def test_smollm2_from_its_asset_ends_its_turns(tmp_path: Path) -> None:
     assert sum(p.numel() for p in loaded.parameters()) == found.num_parameters
     # Weights that were read wrongly would leave the text as likely as chance, about 11 nats a token.
     assert sum(manifest.canary.logprobs) / len(manifest.canary.logprobs) > -4
+
+
+def test_the_manifest_of_a_hub_model_keeps_the_commit_that_its_revision_stood_for(tmp_path: Path) -> None:
+    # The cache of the Hub's client as a download leaves it; the branch moves afterwards.
+    commit, repository = "0123456789abcdef0123456789abcdef01234567", tmp_path / "hub" / "models--someone--tiny"
+    model, tokenizer = scratch_model(Scratch(hidden_size=32, num_layers=1, num_heads=1, intermediate_size=32, positions=64))
+    model.save_pretrained(repository / "snapshots" / commit)
+    tokenizer.save_pretrained(repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    program = (
+        "import json, sys; from pathlib import Path; from ray_study.config import Model; from ray_study.manifests import read_manifest; "
+        "from ray_study.model_files import prepare; "
+        "print(json.dumps(read_manifest(prepare(Model(hub='someone/tiny'), 'tiny', Path(sys.argv[1]))).settings))"
+    )
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", program, str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1])["commit"] == commit

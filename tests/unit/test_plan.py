@@ -107,3 +107,39 @@ def test_the_pretraining_run_is_planned_and_checked_too() -> None:
     changes = {"models/tiny/pretrain": pretrain, "resources/train": {"workers": 2}}
     assert "run tiny pretrain [" in text(changes)
     assert any("run 'tiny pretrain': batch_size 7 is not divisible" in fault for fault in faults(changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"problems/sums/num_problems": ...}, "problems.sums: arithmetic makes problems without end; say how many with num_problems"),
+        (
+            {"evaluation/benchmarks/sums/items": 500},
+            "benchmarks.sums.items: found 500, but problems.held_out has 16; ask for fewer",
+        ),
+        ({"datasets/cot/select": {"num_examples": 5000}}, "datasets.cot.select.num_examples: found 5000, but 64 problems give at most 64"),
+        ({"datasets/cot": {"read": "jsonl", "name": "nowhere.jsonl"}}, "datasets.cot.name: no file at 'nowhere.jsonl'"),
+        ({"models/tiny": {"path": "nowhere"}}, "models.tiny.path: no config.json in 'nowhere'"),
+        ({"models/tiny/max_model_len": 99999}, "max_model_len 99999, beyond the model's 256 positions"),
+    ],
+)
+def test_what_can_be_known_wrong_without_a_cluster_is_a_fault(changes: dict[str, Any], expected: str) -> None:
+    assert any(expected in fault for fault in plan(study(changes)).faults), plan(study(changes)).faults
+
+
+SERVED = {
+    "models/tiny": {"hub": "Qwen/Qwen3-14B-Base"},
+    "training/max_length": 2048,
+    "resources": {"num_gpus": 4, "gpu_memory_gigabytes": 80, "evaluate": {"gpus_per_replica": 1}},
+}
+
+
+def test_a_model_that_no_accelerator_can_serve_is_a_fault_with_what_it_needs() -> None:
+    assert not [fault for fault in plan(study(SERVED)).faults if "resources.evaluate" in fault]
+    too_small = {**SERVED, "resources": {**SERVED["resources"], "gpu_memory_gigabytes": 24}}  # type: ignore[dict-item]
+    assert any("resources.evaluate serves 'tiny': about 35 GB an accelerator" in fault for fault in plan(study(too_small)).faults)
+    unsplittable = {**SERVED, "resources": {"num_gpus": 3, "evaluate": {"gpus_per_replica": 3}}}
+    assert any(
+        "its 40 heads cannot be split over 3 accelerators; set gpus_per_replica to one of [1, 2]" in fault
+        for fault in plan(study(unsplittable)).faults
+    )

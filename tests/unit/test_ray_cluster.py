@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from ray_study.ray_cluster import Cluster, _check
+from ray_study.ray_cluster import Cluster, _check, connect
 
 
 def cluster(*, cpus: float = 8, gpus: float = 0) -> Cluster:
@@ -21,3 +23,16 @@ def test_a_cluster_with_too_few_slots_is_refused_at_once_with_the_flag_that_mend
 def test_a_cluster_with_too_few_accelerators_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match=r"has 1 GPUs, the study needs 4: .*--num-gpus=4.*ask for less under `resources`"):
         _check(cluster(gpus=1), 8.0, 4)
+
+
+def test_an_address_at_which_nothing_listens_is_refused_at_once_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        # Bound and not listening: nobody else gets the port, and nobody answers there.
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with (
+            pytest.raises(ValueError, match=rf"RAY_ADDRESS={address} does not answer .*unset it to run on this machine"),
+            connect(num_cpus=1, num_gpus=0),
+        ):
+            pass

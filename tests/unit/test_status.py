@@ -58,7 +58,7 @@ def finish(store: Store, run: str) -> None:
 def everything(store: Store, made: Study, steps: tuple[int, ...] = (2, 8)) -> None:
     bases = {}
     for run in planned(made):
-        bases[run.id] = "base"
+        bases[run.id] = {"fingerprint": "base", "path": "elsewhere"}
         for step in steps:
             answer(store, made, save(store, run.id, step))
         finish(store, run.id)

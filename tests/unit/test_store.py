@@ -126,7 +126,7 @@ def test_a_record_of_another_format_is_refused_with_the_mend_and_nothing_is_dele
     record.write_text(json.dumps({**json.loads(record.read_text()), "format": 99}))
     before = sorted(Path(made.path).rglob("*"))
     with pytest.raises(
-        ValueError, match=r"record\.json has format 99, this version reads 1: use the version .* or give the study another `storage`"
+        ValueError, match=r"record\.json has format 99, this version reads 2: use the version .* or give the study another `storage`"
     ):
         store.make("dataset", {"x": 1}, never)
     assert sorted(Path(made.path).rglob("*")) == before

@@ -1,0 +1,82 @@
+"""What the store holds of a study, without a cluster: for a report of what was made when a driver is gone or could not go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ray_study import evaluate
+from ray_study.assets import cache_directory
+from ray_study.engines import Engines
+from ray_study.evaluate import Cell, Exam
+from ray_study.evaluate.scoring import stored
+from ray_study.grid import DATASET_VERSION, PlannedRun, dataset_literal, planned, problems_literal
+from ray_study.manifests import MANIFEST
+from ray_study.materials import Lab
+from ray_study.publish import SweepFile
+from ray_study.results import Found, findings, write_report
+from ray_study.rows import Checkpoint, Problem, Run
+from ray_study.runs import BASES, as_row, checkpoint_at, stored_checkpoints
+from ray_study.store import Result, Store, fingerprint
+
+NOT_YET = "not scored yet; run the study again"
+
+
+def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None], *, why: str = NOT_YET) -> str:
+    """The path of the report, made again from all that is stored; cells without verdicts are owed, because of `why`.
+
+    Raises:
+        ValueError: not even the exams' problems are stored.
+    """
+    lab = Lab(study=file.study, store=store, engines=Engines(progress, shard_size=1), cache=cache_directory(), progress=progress)
+    exams = evaluate.exams(lab.study, lambda name: _problems(lab, name))
+    datasets = {name: result for name in lab.study.datasets if (result := _dataset(lab, name)) is not None}
+    found = Found()
+    for run in planned(lab.study):
+        row = _run(lab, run)
+        found.runs.append(row)
+        if run.dataset not in datasets or run.stage != "sft":
+            continue
+        for checkpoint in _checkpoints(lab, run, row):
+            found.checkpoints.append(checkpoint)
+            found.cells += [_cell(lab, run, checkpoint, exam, why) for exam in exams if _owes(lab, run, checkpoint, exam)]
+    return write_report(store, findings(lab, found, exams, datasets, file.text))
+
+
+def _problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
+    mark = fingerprint("problems", 1, problems_literal(lab.study.problems[name]))
+    found = lab.store.recall("problems", mark)
+    if found is None:
+        raise ValueError(f"{lab.store.root} does not hold the problems {name!r} yet, so there is nothing to report; run the study first")
+    return found, found.rows(Problem)
+
+
+def _dataset(lab: Lab, name: str) -> Result | None:
+    return lab.store.recall("dataset", fingerprint("dataset", DATASET_VERSION, dataset_literal(lab.study, name)))
+
+
+def _run(lab: Lab, run: PlannedRun) -> Run:
+    if lab.store.recall("train", run.id) is not None:
+        return as_row(run, status="finished")
+    failed = lab.store.read_json(f"train-{run.id}/failed.json")
+    return as_row(run, status="failed", error=failed["error"]) if failed is not None else as_row(run, status="owed")
+
+
+def _checkpoints(lab: Lab, run: PlannedRun, row: Run) -> Iterator[Checkpoint]:
+    base = (lab.store.read_json(BASES) or {}).get(run.id)
+    made = stored_checkpoints(lab.store.path(f"train-{run.id}"), run.id)
+    if made and row.status == "finished":
+        lab.last_steps[run.id] = made[-1].step
+    lab.last_steps.setdefault(run.id, run.training.steps or (made[-1].step if made else 0))
+    if base is not None and (Path(base["path"]) / MANIFEST).is_file():
+        yield checkpoint_at(base["path"], run.id, step=0)
+    yield from made
+
+
+def _owes(lab: Lab, run: PlannedRun, checkpoint: Checkpoint, exam: Exam) -> bool:
+    return evaluate.is_owed(exam, checkpoint.step, lab.last_steps[run.id])
+
+
+def _cell(lab: Lab, run: PlannedRun, checkpoint: Checkpoint, exam: Exam, why: str) -> Cell:
+    verdicts = stored(lab, exam, checkpoint, run.model)
+    return Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why="" if verdicts is not None else why)
