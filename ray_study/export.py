@@ -29,7 +29,7 @@ def export(study: Study, store: Store, name: str, path: str | Path, write: Calla
     """
     if name not in study.datasets:
         raise ValueError(f"unknown data set {name!r}; {nearest(name, list(study.datasets))}")
-    made = _made(store, "dataset", fingerprint("dataset", DATASET_VERSION, dataset_literal(study, name)))
+    made = store.recall("dataset", fingerprint("dataset", DATASET_VERSION, dataset_literal(study, name)))
     if made is None:
         raise ValueError(f"data set {name!r} is not made yet in {store.root}; run the study first")
     write(path, _pairs(study, store, name, made))
@@ -38,7 +38,7 @@ def export(study: Study, store: Store, name: str, path: str | Path, write: Calla
 
 def _pairs(study: Study, store: Store, name: str, made: Result) -> Iterator[tuple[Problem, Example]]:
     asked = study.datasets[name].problems
-    source = None if asked is None else _made(store, "problems", fingerprint("problems", 1, problems_literal(study.problems[asked])))
+    source = None if asked is None else store.recall("problems", fingerprint("problems", 1, problems_literal(study.problems[asked])))
     by_id = {} if source is None else {row.id: row for row in source.stream(Problem)}
     for example in made.stream(Example):
         yield by_id.get(example.problem_id) or _unknown(example), example
@@ -48,11 +48,3 @@ def _unknown(example: Example) -> Problem:
     """The problem of a row that was read ready-made: its prompt is known, and no answer."""
     name = example.problem_id
     return Problem(id=name, source=example.source, kind="exact", prompt=example.prompt, answer="", cluster=name, solution="")
-
-
-def _made(store: Store, stage: str, mark: str) -> Result | None:
-    """A finished result, whatever it was made from."""
-    record = store.read_json(f"{stage}-{mark}/record.json")
-    if record is None:
-        return None
-    return Result(stage=stage, path=store.path(f"{stage}-{mark}"), fingerprint=mark, made=record["made"], record=record)

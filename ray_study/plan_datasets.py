@@ -113,8 +113,8 @@ def _too_many(study: Study, dataset: Dataset) -> Iterator[str]:
     wanted = dataset.select.num_examples
     if asked is not None and wanted is not None and wanted > asked * each:
         yield (
-            f".select.num_examples: found {wanted}, and {asked} problems give at most {asked * each} ({each} each); ask for fewer, "
-            "raise `num_problems`, or raise `per_problem` and the attempts"
+            f".select.num_examples: found {wanted}, but {asked} problems give at most {asked * each} examples; "
+            "ask for fewer, or raise num_problems or per_problem, with as many attempts"
         )
 
 

@@ -51,7 +51,7 @@ def test_more_examples_than_attempts_can_give_are_refused() -> None:
     asked = {**ASKED, "datasets/cot/select": {"num_examples": 256, "per_problem": 4}}
     assert faults(asked) == ()
     (fault,) = faults({**ASKED, "datasets/cot/select": {"num_examples": 256, "per_problem": 3}})
-    assert "64 problems give at most 192 (3 each)" in fault
+    assert "64 problems give at most 192 examples" in fault
 
 
 @pytest.mark.parametrize(
