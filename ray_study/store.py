@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import subprocess
 import time
 import uuid
@@ -50,11 +49,21 @@ def outside(name: str, mark: str) -> Result:
     return Result(stage="outside", path="", fingerprint=name, made=mark, record={})
 
 
+class ClaimLost(ValueError):
+    """Another driver may work on this store by now, so this one may write nothing more."""
+
+
+def _nobody_else() -> None:
+    """Returns: who did not claim the store has no claim to lose."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """The unfinished directory of a result: shards go in one by one, and stay when the driver dies."""
 
     path: str
+    check: Callable[[], None] = _nobody_else
+    """Raises where the store is not ours to write any more."""
 
     def shards(self) -> frozenset[str]:
         """Names of the shards that are whole."""
@@ -67,7 +76,8 @@ class Workspace:
             filesystem.delete_file(target)
 
     def write(self, name: str, rows: Iterable[Any], row_type: type) -> int:
-        """How many rows the shard has, once it is whole."""
+        """How many rows the shard has, once it is whole; ClaimLost where the store is not ours any more."""
+        self.check()
         return tables.write(rows, f"{self.path}/rows/{name}.parquet", row_type)
 
     def read(self, name: str, row_type: type[Row]) -> list[Row]:
@@ -89,6 +99,16 @@ class Store:
         if "://" not in self.root:
             self.root = str(Path(self.root).absolute())
         self._facts: dict[str, Any] | None = None
+        self._lost = ""
+
+    def lose(self, why: str) -> None:
+        """From now on nothing may be written: the claim on the store is lost. An empty reason: it was claimed anew."""
+        self._lost = why
+
+    def check(self) -> None:
+        """Returns while the store is ours to write, as far as this process knows; else ClaimLost says why it is not."""
+        if self._lost:
+            raise ClaimLost(self._lost)
 
     @property
     def is_local(self) -> bool:
@@ -182,7 +202,7 @@ class Store:
             begun = None
         if begun is None:
             self.write_json(f"{name}/begun.json", {"sources": _sources(sources)})
-        return Workspace(path=self.path(name))
+        return Workspace(path=self.path(name), check=self.check)
 
     def finish(self, workspace: Workspace, *, stage: str, mark: str, sources: Sequence[Result], facts: Mapping[str, object]) -> Result:
         """The result, once its record is written: the last file."""
@@ -222,10 +242,18 @@ class Store:
         self.write_bytes(name, json.dumps(value, sort_keys=True, indent=1, default=str).encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Writes a file of the store; it appears whole or not at all."""
+        """Writes a file of the store; it appears whole or not at all. ClaimLost where the store is not ours any more."""
+        self.check()
+        self._put(name, content)
+
+    def write_claim(self, name: str, value: object) -> None:
+        """Writes a claim, which says itself whose it is; it appears whole or not at all."""
+        self._put(name, json.dumps(value, sort_keys=True, indent=1).encode())
+
+    def _put(self, name: str, content: bytes) -> None:
         filesystem, target = tables.locate(self.path(name))
         filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
-        temporary = f"{target}.part-{os.getpid()}"
+        temporary = f"{target}.part-{uuid.uuid4().hex}"
         with filesystem.open_output_stream(temporary) as file:
             file.write(content)
         filesystem.move(temporary, target)

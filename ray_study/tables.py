@@ -6,6 +6,7 @@ The schema always comes from the row type, never from the data: a column that ha
 from __future__ import annotations
 
 import types
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -52,7 +53,8 @@ def write(rows: Iterable[Any], path: str | Path, row_type: type) -> int:
     """
     table = to_table(rows, row_type)
     filesystem, target = locate(path)
-    temporary = f"{target}.part"
+    # A name of its own: workers of a driver that was killed may still write the same rows.
+    temporary = f"{target}.part-{uuid.uuid4().hex}"
     filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
     pq.write_table(table, temporary, filesystem=filesystem)
     filesystem.move(temporary, target)
