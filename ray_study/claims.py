@@ -1,10 +1,12 @@
 """One driver for each role of a store: a claim holds host, process, its start time and a heartbeat.
 
-A claim is dead when its process is gone (same host), or when its heartbeat is older than a minute. Readers need none.
+A claim is dead when its process is gone (same host), or when its heartbeat is older than a minute. Readers need none. A driver whose
+claim was taken over, or whose heart could not beat for so long that it may have been, writes nothing more.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -19,51 +21,68 @@ from filelock import FileLock
 
 from ray_study.store import Store
 
+log = logging.getLogger(__name__)
+
 DEAD_AFTER_SECONDS = 60.0
 BEAT_SECONDS = 10.0
 
 
 @contextmanager
-def claim(store: Store, *roles: str) -> Iterator[None]:
-    """Holds the roles (`train`, `evaluate`) of a store while the block runs.
+def claim(store: Store, *roles: str, beat_seconds: float = BEAT_SECONDS) -> Iterator[None]:
+    """Holds the roles (`train`, `evaluate`) of a store while the block runs; when one is lost, the store refuses to be written.
 
     Raises:
         ValueError: another living driver holds one of them; it is named.
     """
     with ExitStack() as stack:
         for role in roles:
-            stack.enter_context(_claim_one(store, role))
+            stack.enter_context(_claim_one(store, role, beat_seconds))
+        store.lose("")
         yield
 
 
 @contextmanager
-def _claim_one(store: Store, role: str) -> Iterator[None]:
+def _claim_one(store: Store, role: str, beat_seconds: float) -> Iterator[None]:
     name = f"claims/{role}.json"
     token = uuid.uuid4().hex
     _take(store, role, name, token)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(store, name, token, stop), daemon=True)
+    beat = threading.Thread(target=_beat, args=(store, role, token, stop, beat_seconds), daemon=True)
     beat.start()
     try:
         yield
     finally:
         stop.set()
         beat.join()
+        _release(store, role, token)
+
+
+def _release(store: Store, role: str, token: str) -> None:
+    name = f"claims/{role}.json"
+    with _alone(store, role):
         # Whoever took the role over after a long sleep of this machine keeps it.
         if (store.read_json(name) or {}).get("token") == token:
-            store.write_json(name, {"released": True})
+            store.write_claim(name, {"released": True})
+
+
+@contextmanager
+def _alone(store: Store, role: str) -> Iterator[None]:
+    """Nobody else looks at the claim or changes it meanwhile; object stores have no lock."""
+    if not store.is_local:
+        yield
+        return
+    Path(store.path("claims")).mkdir(parents=True, exist_ok=True)
+    with FileLock(store.path(f"claims/{role}.lock")):
+        yield
 
 
 def _take(store: Store, role: str, name: str, token: str) -> None:
+    with _alone(store, role):
+        _refuse_if_held(store, role, name)
+        store.write_claim(name, _mine(token))
     if store.is_local:
-        Path(store.path("claims")).mkdir(parents=True, exist_ok=True)
-        with FileLock(store.path(f"claims/{role}.lock")):
-            _refuse_if_held(store, role, name)
-            store.write_json(name, _mine(token))
         return
-    # Object stores have no lock: write, wait for a rival's write to show, and look who was last.
-    _refuse_if_held(store, role, name)
-    store.write_json(name, _mine(token))
+    # Without a lock: wait for a rival's write to show, and look who was last.
     time.sleep(2.0)
     if store.read_json(name).get("token") != token:
         _refuse_if_held(store, role, name)
@@ -108,12 +127,34 @@ def _process_started(process: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def _beat(store: Store, name: str, token: str, stop: threading.Event) -> None:
-    while not stop.wait(BEAT_SECONDS):
+def _beat(store: Store, role: str, token: str, stop: threading.Event, beat_seconds: float) -> None:
+    last = time.monotonic()
+    while not stop.wait(beat_seconds):
+        try:
+            taken = _beat_once(store, role, token)
+        # A damaged file is a ValueError; what cannot be reached for a moment may be there again at the next beat.
+        except (OSError, ValueError) as error:
+            silent = time.monotonic() - last
+            log.warning("the claim on the role %r of %s could not be renewed for %.0f s: %s", role, store.root, silent, error)
+            taken = f"the claim could not be renewed for {silent:.0f} s ({error}), so another driver may hold it"
+            if silent < DEAD_AFTER_SECONDS - 2 * beat_seconds:
+                continue
+        if taken:
+            store.lose(f"the role {role!r} of {store.root} is lost: {taken}; this driver stops, what it stored stays: run again to go on")
+            log.error("the role %r of %s is lost: %s", role, store.root, taken)
+            return
+        last = time.monotonic()
+
+
+def _beat_once(store: Store, role: str, token: str) -> str:
+    """Renews a claim, or says who holds the role instead."""
+    name = f"claims/{role}.json"
+    with _alone(store, role):
         held = store.read_json(name)
         if held is None or held.get("token") != token:
-            return
-        store.write_json(name, {**held, "heartbeat": time.time()})
+            return f"process {held['process']} on {held['host']} took it over" if held and "process" in held else "its claim was deleted"
+        store.write_claim(name, {**held, "heartbeat": time.time()})
+    return ""
 
 
 def describe(store: Store) -> list[str]:

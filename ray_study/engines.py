@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ray_study.config import Model, ServeResources
 from ray_study.manifests import digest, read_manifest
-from ray_study.serving import Pool
+from ray_study.serving import Pool, PoolUnavailable, delete_all, in_our_words
 
 log = logging.getLogger(__name__)
 
@@ -18,39 +18,72 @@ log = logging.getLogger(__name__)
 class Engines:
     """At most one pool at a time, so that accelerators are never asked for twice; it ends with the study."""
 
-    def __init__(self, progress: Callable[[str], None], *, shard_size: int) -> None:
-        """Opens nothing yet; `shard_size` is of the smallest kind of shard that will be asked."""
+    def __init__(self, progress: Callable[[str], None], *, shard_size: int, owner: str) -> None:
+        """Opens nothing yet.
+
+        Args:
+            progress: told when an engine starts.
+            shard_size: prompts in the smallest kind of shard that will be asked.
+            owner: whose the pools are, such as the store's root: on a cluster of several studies each ends its own only.
+        """
         self._progress = progress
         self._shard_size = shard_size
+        self._prefix = f"pool-{digest(owner)}-"
         self._open: Pool | None = None
         self._key = ""
         self._users = 0
+        self._stopped = False
         self._changed = threading.Condition()
 
     @contextmanager
     def use(self, checkpoint: str, resources: ServeResources, model: Model) -> Iterator[Pool]:
-        """The pool that serves the checkpoint's identity; opened, or another closed for it, once nobody uses that one."""
+        """The pool that serves the checkpoint's identity; opened, or another closed for it, once nobody uses that one.
+
+        Raises:
+            PoolUnavailable: it could not be opened, or what was asked of it failed.
+        """
         identity = read_manifest(Path(checkpoint)).identity
         key = digest([identity, resources.model_dump(mode="json"), model.max_model_len, model.trust_remote_code])
+        with in_our_words():
+            pool = self._take(checkpoint, resources, model, key)
+            try:
+                yield pool
+            finally:
+                with self._changed:
+                    self._users -= 1
+                    self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Whoever uses a pool or waits for one hears `PoolUnavailable`: the study ends."""
+        self._stopped = True
+        if self._open is not None:
+            self._open.stop()
+        # Also one that is being opened, by a thread that holds the lock and may have minutes to wait.
+        delete_all(self._prefix)
         with self._changed:
-            self._changed.wait_for(lambda: key == self._key or self._users == 0)
-            if key != self._key or self._open is None:
-                self._replace(checkpoint, resources, model, key)
-            self._users += 1
-            pool = self._open
-        assert pool is not None
-        try:
-            yield pool
-        finally:
-            with self._changed:
-                self._users -= 1
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Closes the open pool: its accelerators are free, and no engine process is left."""
         if self._open is not None:
             self._open.close()
         self._open, self._key = None, ""
+
+    def close_left(self) -> None:
+        """Closes the pools that an earlier driver of this owner left: Serve's replicas outlive a driver that was killed."""
+        for name in delete_all(self._prefix):
+            log.warning("ended %s, which a driver of this study had left", name)
+
+    def _take(self, checkpoint: str, resources: ServeResources, model: Model, key: str) -> Pool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or key == self._key or self._users == 0)
+            if self._stopped:
+                raise PoolUnavailable("the study is ending")
+            if key != self._key or self._open is None:
+                self._replace(checkpoint, resources, model, key)
+            assert self._open is not None
+            self._users += 1
+            return self._open
 
     def _replace(self, checkpoint: str, resources: ServeResources, model: Model, key: str) -> None:
         self.close()
@@ -59,7 +92,7 @@ class Engines:
             checkpoint,
             resources,
             max_model_len=model.max_model_len,
-            application=f"pool-{key}",
+            application=f"{self._prefix}{key}",
             shard_size=self._shard_size,
             trust_remote_code=model.trust_remote_code,
         )

@@ -100,10 +100,11 @@ def save(model: Any, tokenizer: Any, directory: Path, stamp: Stamp) -> Manifest:
     return _write(fill, model, canary_ids(model, tokenizer), directory, stamp)
 
 
-def save_step(model: Any, base: Path, directory: Path, stamp: Stamp) -> Manifest:
+def save_step(model: Any, base: Path, directory: Path, stamp: Stamp, may_appear: Callable[[], None] | None = None) -> Manifest:
     """The manifest of a trained step's checkpoint: its own weights, and every other file byte for byte as the base has it.
 
     So all checkpoints of a run have the serving identity of their base, whatever the installed libraries would write today.
+    `may_appear` is asked when everything is written, and raises where the checkpoint must not appear any more.
     """
     like = read_manifest(base)
 
@@ -113,10 +114,17 @@ def save_step(model: Any, base: Path, directory: Path, stamp: Stamp) -> Manifest
             if not name.endswith((".safetensors", ".safetensors.index.json")):
                 shutil.copyfile(base / name, temporary / name)
 
-    return _write(fill, model, like.canary.ids, directory, stamp)
+    return _write(fill, model, like.canary.ids, directory, stamp, may_appear)
 
 
-def _write(fill: Callable[[Path], None], model: Any, ids: Sequence[int], directory: Path, stamp: Stamp) -> Manifest:
+def _write(
+    fill: Callable[[Path], None],
+    model: Any,
+    ids: Sequence[int],
+    directory: Path,
+    stamp: Stamp,
+    may_appear: Callable[[], None] | None = None,
+) -> Manifest:
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
@@ -125,6 +133,8 @@ def _write(fill: Callable[[Path], None], model: Any, ids: Sequence[int], directo
         manifest = _manifest(temporary, model, canary(model, ids), stamp)
         write_manifest(temporary, manifest)
         _sync(temporary)
+        if may_appear is not None:
+            may_appear()
         shutil.rmtree(directory, ignore_errors=True)
         temporary.rename(directory)
     finally:

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,30 +138,39 @@ def _check(cluster: Cluster, num_cpus: float, num_gpus: int) -> None:
             )
 
 
-def prove_shared(directory: str) -> None:
+def read_everywhere(path: str) -> dict[str, str]:
+    """The text of a file as each node of the cluster sees it, by the node's address; empty where it does not."""
+    read = ray.remote(_read)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    asked = [NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False) for node in nodes]
+    texts = ray.get([read.options(scheduling_strategy=where, num_cpus=0).remote(path) for where in asked])
+    return {str(node["NodeManagerAddress"]): text for node, text in zip(nodes, texts, strict=True)}
+
+
+def prove_shared(directory: str, mend: str, read: Callable[[str], Mapping[str, str]] = read_everywhere) -> None:
     """Returns when every node of the cluster reads what this process writes into a directory.
 
+    Args:
+        directory: a local path; what has a URI is no node's own.
+        mend: what to do where it is not shared.
+        read: the text of a file as each node sees it.
+
     Raises:
-        ValueError: a node does not see it; checkpoints written there would be lost to the others.
+        ValueError: a node does not see it; what is written there would be lost to the others.
     """
+    if "://" in directory:
+        return
     token = uuid.uuid4().hex
     path = Path(directory) / f".shared-{token}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(token)
-    read = ray.remote(_read)
     try:
-        for node in (node for node in ray.nodes() if node["Alive"]):
-            where = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
-            seen = ray.get(read.options(scheduling_strategy=where, num_cpus=0).remote(str(path)))
-            if seen != token:
-                raise ValueError(
-                    f"storage {directory} is not shared: node {node['NodeManagerAddress']} does not see what is written here; give the "
-                    "study a directory that every node mounts (RAY_STUDY_STORAGE=/shared/results)"
-                )
+        blind = sorted(node for node, text in read(str(path)).items() if text != token)
     finally:
         path.unlink(missing_ok=True)
+    if blind:
+        raise ValueError(f"{directory} is not shared: node {', '.join(blind)} does not see what is written there; {mend}")
 
 
 def _read(path: str) -> str:
-    """The text of a file as another node sees it; empty where it does not."""
     return Path(path).read_text() if Path(path).is_file() else ""

@@ -28,7 +28,8 @@ def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None]
     Raises:
         ValueError: not even the exams' problems are stored.
     """
-    lab = Lab(study=file.study, store=store, engines=Engines(progress, shard_size=1), cache=cache_directory(), progress=progress)
+    engines = Engines(progress, shard_size=1, owner=store.root)
+    lab = Lab(study=file.study, store=store, engines=engines, cache=cache_directory(), progress=progress)
     exams = evaluate.exams(lab.study, lambda name: _problems(lab, name))
     datasets = {name: result for name in lab.study.datasets if (result := _dataset(lab, name)) is not None}
     found = Found()

@@ -13,6 +13,8 @@ class ServeResources(Settings):
     """What serves a model: replicas of a vLLM engine."""
 
     replicas: int = Field(1, ge=1)
+    min_replicas: int | None = Field(None, ge=0)
+    """Replicas come and go with the work between this number and `replicas`; empty: there are always `replicas`."""
     gpus_per_replica: int = Field(0, ge=0)
     """Tensor parallel size on GPUs; 0 serves on the CPU."""
     cpus_per_replica: float = Field(1, gt=0)
@@ -23,6 +25,17 @@ class ServeResources(Settings):
     prefix_caching: bool = True
     """Whether prompts that begin alike share what the engine computed of them."""
     accelerator_type: str | None = None
+
+    @property
+    def fewest_replicas(self) -> int:
+        """How many replicas the cluster must hold: one at least, or nothing would ever be answered."""
+        return self.replicas if self.min_replicas is None else max(1, self.min_replicas)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.min_replicas is not None and self.min_replicas > self.replicas:
+            raise ValueError(f"min_replicas is {self.min_replicas}, more than replicas ({self.replicas}); lower it, or raise replicas")
+        return self
 
 
 class TrainResources(Settings):

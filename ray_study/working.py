@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ray_study.assets import cache_directory
+from ray_study.assets import CACHE_VARIABLE, cache_directory
 from ray_study.config import Study
 from ray_study.engines import Engines
 from ray_study.materials import Lab
@@ -24,7 +24,7 @@ SLACK_CPUS = 2.0
 def needed_cpus(study: Study) -> float:
     """The logical CPUs that the study's largest stage takes, with what drives it."""
     resources = study.resources
-    serve = max(pool.replicas * pool.cpus_per_replica for pool in (resources.generate, resources.evaluate))
+    serve = max(pool.fewest_replicas * pool.cpus_per_replica for pool in (resources.generate, resources.evaluate))
     train = resources.train.workers * resources.train.cpus_per_worker * resources.train.concurrent_runs
     # An idle pool keeps its CPUs while runs train, so both are there at once on a machine without accelerators.
     return serve + train + SLACK_CPUS
@@ -34,26 +34,38 @@ def needed_cpus(study: Study) -> float:
 def open_lab(study: Study, store: Store, progress: Callable[[str], None]) -> Iterator[Lab]:
     """A lab on the cluster that `RAY_ADDRESS` names, or on one of our own; engines and cluster end with the block.
 
+    The caller holds the claims of the store.
+
     Raises:
         ValueError: the cluster has too little for the study.
     """
     shard_sizes = [study.evaluation.shard_size, *(teacher.shard_size for teacher in study.teachers.values() if teacher.by == "vllm")]
-    engines = Engines(progress, shard_size=min(shard_sizes))
+    engines = Engines(progress, shard_size=min(shard_sizes), owner=store.root)
     progress("connecting to Ray")
     verbose = log.isEnabledFor(logging.DEBUG)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with connect(num_cpus=needed_cpus(study), num_gpus=study.resources.num_gpus, verbose=verbose) as cluster:
         if cluster.num_nodes > 1:
-            _check_several_nodes(study, store)
+            check_several_nodes(study, store)
+        if not cluster.ours:
+            # Nobody else works on this store: its claims are ours.
+            engines.close_left()
         try:
             yield Lab(study=study, store=store, engines=engines, cache=cache_directory(), progress=progress)
         finally:
             engines.close()
 
 
-def _check_several_nodes(study: Study, store: Store) -> None:
+def check_several_nodes(study: Study, store: Store, prove: Callable[[str, str], None] = prove_shared) -> None:
+    """Returns when the study's directories and its tracking store can be used from several nodes.
+
+    Raises:
+        ValueError: a directory is one node's own, or the tracking store is a SQLite file.
+    """
     if (study.tracking or default_uri(store.root)).startswith("sqlite:"):
         raise ValueError(
             "the cluster has several nodes, and SQLite on a shared file system loses writes; set `tracking` to an MLflow server's URI"
         )
-    prove_shared(store.root)
+    prove(store.root, "give the study a directory that every node mounts (RAY_STUDY_STORAGE=/shared/results)")
+    # Base models lie there, and what Ray Train and Tune keep of their workers.
+    prove(str(cache_directory()), f"give models and assets a directory that every node mounts ({CACHE_VARIABLE}=/shared/cache)")

@@ -19,7 +19,20 @@ NAME = PACKAGE.name
 LAYERS: dict[int, set[str]] = {
     1: {"rows", "settings", "resources", "teaching", "config"},
     2: {
-        *("manifests", "tables", "store", "claims", "grid", "sweep_file", "tracking", "models", "model_files", "assets", "chat"),
+        *(
+            "manifests",
+            "provenance",
+            "tables",
+            "store",
+            "claims",
+            "grid",
+            "sweep_file",
+            "tracking",
+            "models",
+            "model_files",
+            "assets",
+            "chat",
+        ),
         *("serving", "ray_cluster"),
     },
     3: {"problems", "generate", "verify", "selection", "transforms", "train", "analyze"},

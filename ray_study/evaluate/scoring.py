@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +16,15 @@ from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned
 from ray_study.materials import Lab
 from ray_study.models import positions
 from ray_study.rows import Attempt, Checkpoint
-from ray_study.serving import SwapRefused
-from ray_study.store import Result, Store, Workspace, fingerprint
+from ray_study.serving import Pool
+from ray_study.store import ClaimLost, Result, Store, Workspace, fingerprint
 from ray_study.verify import VERSION as VERIFY_VERSION
 
 log = logging.getLogger(__name__)
+
+
+_ONE_CHECKPOINTS = (ValueError, RuntimeError, OSError)
+"""What leaves one checkpoint's cells owed while the others are scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,35 +64,74 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
     model = run.model
     exams = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
     missing = [exam for exam in exams if stored(lab, exam, checkpoint, model) is None]
-    failed: dict[str, str] = {}
-    if missing:
+    failed = _ask(lab, checkpoint, model, missing) if missing else {}
+    return [_cell(lab, exam, checkpoint, run, failed.get(exam.name, "")) for exam in exams]
+
+
+def _cell(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun, why: str) -> Cell:
+    verdicts = None
+    if not why:
         try:
-            _ask(lab, checkpoint, model, missing)
-        except (SwapRefused, ValueError, RuntimeError) as error:
-            # The other checkpoints can still be scored; this one stays owed, with the reason.
-            log.error("step %d of %s could not be scored: %s", checkpoint.step, checkpoint.run, error)
-            failed = {exam.name: f"{type(error).__name__}: {error}" for exam in missing}
-    cells = []
-    for exam in exams:
-        verdicts = None if exam.name in failed else _judge(lab, exam, checkpoint, run)
-        cells.append(Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why=failed.get(exam.name, "")))
-    return cells
+            verdicts = _judge(lab, exam, checkpoint, run)
+        except _ONE_CHECKPOINTS as error:
+            why = _reason(error)
+    return Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why=why)
 
 
-def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) -> None:
-    settings = lab.study.models[model]
-    chat = Chat(checkpoint.path)
-    work: list[tuple[Workspace, generate.Shard]] = []
-    for exam in exams:
-        workspace = _workspace(lab.store, exam, answers_inputs(lab, exam, checkpoint.fingerprint, model))
-        shards = _shards(lab, exam, chat, positions(Path(checkpoint.path), settings))
-        workspace.keep(shard.name for shard in shards)
-        whole = workspace.shards()
-        work += [(workspace, shard) for shard in shards if shard.name not in whole]
-    with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings) as pool:
-        futures = [pool.submit(checkpoint.path, shard.requests, shard.sampling) for _, shard in work]
-        for (workspace, shard), future in zip(work, futures, strict=True):
+def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) -> dict[str, str]:
+    """Asks what is not stored yet, and says why an exam is not whole then, by its name."""
+    owed: dict[str, list[tuple[Workspace, generate.Shard]]] = {exam.name: [] for exam in exams}
+    error: Exception | None = None
+    try:
+        settings = lab.study.models[model]
+        chat = Chat(checkpoint.path, trust_remote_code=settings.trust_remote_code)
+        for exam in exams:
+            workspace = _workspace(lab.store, exam, answers_inputs(lab, exam, checkpoint.fingerprint, model))
+            shards = _shards(lab, exam, chat, positions(Path(checkpoint.path), settings))
+            workspace.keep(shard.name for shard in shards)
+            owed[exam.name] = [(workspace, shard) for shard in shards]
+        work = [(workspace, shard) for pairs in owed.values() for workspace, shard in pairs if shard.name not in workspace.shards()]
+        if work:
+            with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings) as pool:
+                _answer(pool, checkpoint.path, work)
+    except _ONE_CHECKPOINTS as problem:
+        error = problem
+        why = _reason(error)
+        log.error("step %d of %s could not be scored: %s", checkpoint.step, checkpoint.run, why)
+    if error is None:
+        return {}
+    whole = {name for name, pairs in owed.items() if pairs and {shard.name for _, shard in pairs} <= pairs[0][0].shards()}
+    return {exam.name: why for exam in exams if exam.name not in whole}
+
+
+def _answer(pool: Pool, path: str, work: Sequence[tuple[Workspace, generate.Shard]]) -> None:
+    """Asks all shards at once and writes each as soon as it is answered.
+
+    The first that fails cancels those that are not begun; those that are come to their end and are written too, so that the pool is
+    free when this returns and nothing that was answered is lost. Then its error is raised.
+    """
+    futures = {pool.submit(path, shard.requests, shard.sampling): (workspace, shard) for workspace, shard in work}
+    error: Exception | None = None
+    for future in as_completed(futures):
+        if future.cancelled():
+            continue
+        try:
+            workspace, shard = futures[future]
             workspace.write(shard.name, shard.attempts(future.result()), Attempt)
+        # Whatever it is, the pool is left in order first.
+        except Exception as problem:  # noqa: BLE001
+            error = error or problem
+            for other in futures:
+                other.cancel()
+    if error is not None:
+        raise error
+
+
+def _reason(error: Exception) -> str:
+    """Why a cell is owed, in words; what must end the study is raised again: a lost claim, or a disk that is full."""
+    if isinstance(error, ClaimLost) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        raise error
+    return f"{type(error).__name__}: {error}"
 
 
 def _shards(lab: Lab, exam: Exam, chat: Chat, num_positions: int) -> list[generate.Shard]:

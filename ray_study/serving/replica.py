@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from ray import serve
 from ray_study.config import Sampling
 from ray_study.manifests import Manifest, read_manifest
 from ray_study.rows import FinishReason
-from ray_study.serving import attest
+from ray_study.serving.held import Held
 from ray_study.serving.lock import CheckpointLock
 from ray_study.serving.words import EngineLost, EngineSettings, Reply, Request, SwapRefused
 
@@ -30,15 +29,9 @@ class Replica:
 
     async def __init__(self, settings: EngineSettings) -> None:  # type: ignore[misc]  # Serve awaits it, so health checks go on
         """Starts the engine; what it holds is attested before the first shard, as after a swap."""
-        self._settings = settings
-        self._serving = read_manifest(Path(settings.directory))
         self._lock = CheckpointLock()
-        self._starting = False
-        self._before: Manifest | None = None
-        await asyncio.to_thread(attest.check_before, Path(settings.directory), self._serving, self._serving)
-        self._engine = await _start(settings)
-        # What the engine was started with, until it is attested or swapped.
-        self._fresh = self._serving.fingerprint
+        self._held = Held(settings, read_manifest(Path(settings.directory)), _start)
+        await self._held.begin()
 
     async def answer(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling) -> list[Reply]:
         """The replies of one shard, all by the same weights.
@@ -49,25 +42,25 @@ class Replica:
         """
         manifest = await asyncio.to_thread(_manifest, checkpoint)
         await self._route(manifest.fingerprint)
-        if self._engine.is_dead:
+        if self._held.engine.is_dead:
             self._lock.forget()
-        async with self._lock.hold(manifest.fingerprint, lambda: self._load(Path(checkpoint), manifest)):
+        async with self._lock.hold(manifest.fingerprint, lambda: self._held.load(Path(checkpoint), manifest)):
             replies = await asyncio.gather(*(self._reply(request, sampling, manifest.fingerprint) for request in requests))
         return list(replies)
 
     async def processes(self) -> tuple[int, ...]:
         """Process ids: the replica's own, then those of the engine's ranks."""
-        return (os.getpid(), *await self._engine.process_ids())
+        return (os.getpid(), *await self._held.engine.process_ids())
 
     async def check_health(self) -> None:
         """Returns while the engine lives or is being started; Serve replaces the replica where this goes on raising."""
-        if self._engine.is_dead and not self._starting:
+        if self._held.engine.is_dead and not self._held.is_starting:
             raise EngineLost("the engine's process is gone")
 
     def __del__(self) -> None:
         """Ends the engine with the replica."""
-        if hasattr(self, "_engine"):
-            self._engine.close()
+        if hasattr(self, "_held") and hasattr(self._held, "engine"):
+            self._held.engine.close()
 
     @serve.multiplexed(max_num_models_per_replica=1)  # type: ignore[untyped-decorator]  # Ray carries no types here
     async def _route(self, fingerprint: str) -> str:
@@ -78,7 +71,7 @@ class Replica:
         text, num_tokens, seconds, explanation = "", 0, 0.0, ""
         reason: FinishReason = "refused"
         try:
-            output = await self._engine.generate(request, sampling)
+            output = await self._held.engine.generate(request, sampling)
         except ValueError as error:
             # One prompt that the engine cannot take fails alone, not its shard.
             explanation = str(error)
@@ -92,51 +85,10 @@ class Replica:
             num_tokens=num_tokens,
             finish_reason=reason,
             served=served,
-            conditions=self._engine.conditions,
+            conditions=self._held.engine.conditions,
             seconds=seconds,
             explanation=explanation,
         )
-
-    async def _load(self, directory: Path, manifest: Manifest) -> None:
-        """Loads and attests a checkpoint; called with the lock held exclusively.
-
-        A swap that cannot be attested is done again by a new engine, once: if that one differs too, the checkpoint is refused.
-        """
-        await asyncio.to_thread(attest.check_before, directory, manifest, self._serving)
-        before, self._before = self._before, None
-        problem = "the engine had died"
-        if not self._engine.is_dead:
-            if self._fresh != manifest.fingerprint:
-                self._fresh = ""
-                await self._engine.swap(str(directory))
-            problem = await self._difference(directory, manifest, before)
-        if problem:
-            log.warning("starting the engine again: %s", problem)
-            await self._restart(directory)
-            problem = await self._difference(directory, manifest, None)
-        if problem:
-            raise SwapRefused(problem)
-        self._before = manifest
-
-    async def _difference(self, directory: Path, manifest: Manifest, before: Manifest | None) -> str:
-        """What is loaded instead of the checkpoint, as a sentence; empty where it is the checkpoint."""
-        measured = await self._engine.logprobs(manifest.canary.ids)
-        fits = attest.canary_fits(measured, manifest)
-        if fits and self._settings.gpus == 0 and attest.canary_decides(measured, manifest, before):
-            return ""
-        # On an accelerator the checksum costs milliseconds, so it is always asked for.
-        bit_sum, num_zeros = await self._engine.bit_sum()
-        if fits and attest.bit_sum_fits(bit_sum, num_zeros, manifest):
-            return ""
-        return attest.mismatch(directory, measured, manifest, bit_sum)
-
-    async def _restart(self, directory: Path) -> None:
-        self._starting = True
-        try:
-            await asyncio.to_thread(self._engine.close)
-            self._engine = await _start(replace(self._settings, directory=str(directory)))
-        finally:
-            self._starting = False
 
 
 async def _start(settings: EngineSettings) -> Engine:

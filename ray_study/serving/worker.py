@@ -6,9 +6,6 @@ vLLM imports this module by name in the processes that it starts; nothing else d
 from __future__ import annotations
 
 import os
-import select
-import signal
-import threading
 from typing import Any
 
 import torch
@@ -18,6 +15,7 @@ from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmb
 from vllm.platforms import current_platform
 
 from ray_study.model_files import bit_sum
+from ray_study.serving.ending import end_with
 
 if current_platform.is_cpu():
     from vllm.v1.worker.cpu_worker import CPUWorker as EngineWorker
@@ -33,7 +31,7 @@ class Worker(EngineWorker):  # type: ignore[misc]  # vLLM carries no types here
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Begins as vLLM's does, and watches the replica from the start."""
-        _end_with(int(os.environ[REPLICA]))
+        end_with(int(os.environ[REPLICA]))
         super().__init__(*args, **kwargs)
 
     def reload_weights(self, *args: Any, **kwargs: Any) -> None:
@@ -107,26 +105,3 @@ def _read_back(layer: Any) -> torch.Tensor:
     identity = torch.eye(int(inputs), dtype=layer.weight.dtype if kept else layer.params_dtype)
     product: torch.Tensor = layer.cpu_linear(identity, layer.weight, None)
     return product.T
-
-
-def _end_with(replica: int) -> None:
-    """Starts a thread that ends this process, and vLLM's own between it and the replica, when the replica is gone.
-
-    The kernel tells at once, also after SIGKILL; without this an engine would keep its memory and its accelerator for ever.
-    """
-    try:
-        watched = os.pidfd_open(replica)
-    except ProcessLookupError:
-        os._exit(1)
-    parent = os.getppid()
-
-    def wait() -> None:
-        poll = select.poll()
-        poll.register(watched, select.POLLIN)
-        while not poll.poll():
-            pass
-        if parent not in (replica, 1) and os.getppid() == parent:
-            os.kill(parent, signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=wait, name="end-with-replica", daemon=True).start()

@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,36 @@ from transformers import AutoModelForCausalLM
 
 from ray_study.manifests import MANIFEST, read_manifest
 from ray_study.model_files import DTYPES, Stamp, save_step
-from ray_study.train.layout import ENDED, FAILURE, METRICS, RESUME, step_directory
+from ray_study.train.layout import ENDED, METRICS, RESUME, is_newest, step_directory, write_failure
 from ray_study.train.parallel import Engine, Place, Weights
 
 log = logging.getLogger(__name__)
 
 _POINTER = "latest.json"
 _SLOTS = ("a", "b")
+
+_attempts: dict[Path, str] = {}
+"""The attempt that this process works for, by the run's directory. A worker is a process, and it trains one run."""
+
+
+class SupersededError(RuntimeError):
+    """A newer attempt at the run has begun, so this one may write nothing more."""
+
+
+def join_attempt(directory: Path, token: str) -> None:
+    """From now on this process writes into a run's directory only while no newer attempt than `token` has begun."""
+    _attempts[directory] = token
+
+
+def check_attempt(directory: Path) -> None:
+    """Returns while this process may write into a run's directory.
+
+    Raises:
+        SupersededError: a newer attempt at the run has begun, as when the driver of this one was killed and the study run again.
+    """
+    token = _attempts.get(directory)
+    if token is not None and not is_newest(directory, token):
+        raise SupersededError(f"a newer attempt at the run in {directory} has begun; this worker stops")
 
 
 class Writer:
@@ -39,17 +64,21 @@ class Writer:
 
     def write(self, weights: Weights, stamp: Stamp) -> None:
         """Rounds the weights to the dtype that is served, and writes them with their manifest."""
+        check_attempt(self._directory)
         if self._served is None:
             dtype = DTYPES[read_manifest(self._base).dtype]
             self._served = AutoModelForCausalLM.from_pretrained(
                 self._base, dtype=dtype, local_files_only=True, trust_remote_code=self._trust_remote_code
             )
         self._served.load_state_dict(weights)
-        save_step(self._served, self._base, step_directory(self._directory, stamp.step), stamp)
+        # Asked again before it appears: writing a large model takes long enough for another attempt to begin and to write it too.
+        may_appear = partial(check_attempt, self._directory)
+        save_step(self._served, self._base, step_directory(self._directory, stamp.step), stamp, may_appear)
 
 
 def write_state(directory: Path, engine: Engine, place: Place, progress: Mapping[str, int]) -> None:
     """Keeps what the run needs to go on from here: two slots in turn, and a pointer to the good one, written last."""
+    check_attempt(directory)
     resume = directory / RESUME
     latest = _latest(directory)
     slot = _SLOTS[1] if latest is not None and latest["slot"] == _SLOTS[0] else _SLOTS[0]
@@ -57,10 +86,22 @@ def write_state(directory: Path, engine: Engine, place: Place, progress: Mapping
     (resume / slot).mkdir(parents=True, exist_ok=True)
     state = engine.state()
     if state:
-        torch.save(state, resume / slot / f"worker-{place.rank}.pt")
+        _save(state, directory, resume / slot / f"worker-{place.rank}.pt")
     place.wait()
+    check_attempt(directory)
     if place.is_first:
         _write_json(resume / _POINTER, {"slot": slot, "num_workers": place.num_workers, "progress": dict(progress)})
+
+
+def _save(state: Mapping[str, Any], directory: Path, path: Path) -> None:
+    """Writes a part of a state; it appears whole, and only while no newer attempt may write the same slot."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        torch.save(state, temporary)
+        check_attempt(directory)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_state(directory: Path, engine: Engine, place: Place) -> dict[str, int]:
@@ -88,13 +129,15 @@ def read_state(directory: Path, engine: Engine, place: Place) -> dict[str, int]:
 
 def end(directory: Path, counts: Mapping[str, float]) -> None:
     """Marks a run as ended, with what it counted, and deletes its resume state."""
+    check_attempt(directory)
     shutil.rmtree(directory / RESUME, ignore_errors=True)
     _write_json(directory / ENDED, counts)
 
 
 def fail(directory: Path, error: str) -> None:
     """Notes why a run cannot go on; its resume state stays, for whoever finds out why."""
-    _write_json(directory / FAILURE, {"error": error})
+    check_attempt(directory)
+    write_failure(directory, error)
 
 
 def _latest(directory: Path) -> dict[str, Any] | None:
@@ -103,7 +146,7 @@ def _latest(directory: Path) -> dict[str, Any] | None:
 
 
 def _write_json(path: Path, value: object) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with temporary.open("w") as file:
         json.dump(value, file)
         file.flush()
@@ -119,9 +162,11 @@ class Metrics:
         self._file = None
         if directory is None:
             return
+        self._directory = directory
+        check_attempt(directory)
         path = directory / METRICS
         kept = [line for line in path.read_text().splitlines() if _step(line) in range(after + 1)] if path.is_file() else []
-        temporary = path.with_suffix(".part")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         temporary.write_text("".join(f"{line}\n" for line in kept))
         temporary.replace(path)
         self._file = path.open("a")
@@ -129,6 +174,7 @@ class Metrics:
     def write(self, values: Mapping[str, float | int]) -> None:
         """Appends one step's metrics; readers see whole lines."""
         if self._file is not None:
+            check_attempt(self._directory)
             self._file.write(json.dumps(dict(values)) + "\n")
             self._file.flush()
 
