@@ -16,7 +16,7 @@ from ray_study.generate import Asking, Cut, Job, Matching, Meter, Rule, Server, 
 from ray_study.generate.asking import shard_name
 from ray_study.grid import attempts_literal, teacher_literal
 from ray_study.manifests import digest, read_manifest
-from ray_study.materials import Lab, base_directory, grade, load_problems, local_file
+from ray_study.materials import Lab, base_directory, grade, load_problems
 from ray_study.models import positions
 from ray_study.problems.formats import without_request
 from ray_study.rows import Attempt, Problem
@@ -82,7 +82,7 @@ def _sources(lab: Lab, teacher: Teacher) -> list[Result]:
         directory = base_directory(lab, teacher.model)
         return [outside(f"model {teacher.model}", read_manifest(Path(directory)).fingerprint)]
     if teacher.recorded is not None:
-        return local_file(teacher.recorded.name)
+        return problems.local_file(teacher.recorded.name)
     return []
 
 

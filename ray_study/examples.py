@@ -18,7 +18,7 @@ from ray_study.config import Dataset
 from ray_study.decontamination import Items, find_overlaps, list_removed, overlap_mark, removal_warning
 from ray_study.gathering import candidates, texts_in_order
 from ray_study.grid import DATASET_VERSION, counting_model, dataset_literal, problems_literal, selection_seed
-from ray_study.materials import Lab, base_directory, load_problems, local_file
+from ray_study.materials import Lab, base_directory, load_problems
 from ray_study.rows import Example, Problem
 from ray_study.selection import Choice, Choosing, fits, limits, order_of
 from ray_study.store import Result, Workspace
@@ -135,7 +135,7 @@ def _from_attempts(
 def _read(recipe: _Recipe, items: Items) -> Result:
     lab, dataset = recipe.lab, recipe.dataset
     assert dataset.name is not None
-    files = local_file(dataset.name)
+    files = problems.local_file(dataset.name)
 
     @functools.cache
     def there() -> tuple[Mapping[str, Example], dict[str, str]]:

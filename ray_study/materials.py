@@ -12,9 +12,8 @@ from ray_study import model_files, problems, tables, verify
 from ray_study.config import Study
 from ray_study.engines import Engines
 from ray_study.grid import problems_literal
-from ray_study.manifests import hash_file
 from ray_study.rows import GradedAttempt, Problem
-from ray_study.store import Result, Store, Workspace, outside
+from ray_study.store import Result, Store, Workspace
 from ray_study.verify.shards import judge_shards
 
 log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def load_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
     if name in lab.loaded:
         return lab.loaded[name]
     settings = lab.study.problems[name]
-    files = local_file(settings.options.get("path") or (settings.options.get("name") if settings.source == "hub" else None))
+    files = problems.local_sources(settings)
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         lab.progress(f"problems {name}: loading from {settings.source}")
@@ -56,13 +55,6 @@ def load_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
     result = lab.store.make("problems", problems_literal(settings), build, sources=files)
     lab.loaded[name] = (result, result.rows(Problem))
     return lab.loaded[name]
-
-
-def local_file(path: object) -> list[Result]:
-    """A local file or directory as a source: its content identifies what is read from it, not its name."""
-    if not isinstance(path, str) or not (place := Path(path).expanduser()).exists():
-        return []
-    return [outside(place.name, hash_file(place) if place.is_file() else problems.hash_directory(place))]
 
 
 def base_directory(lab: Lab, name: str) -> str:

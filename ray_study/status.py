@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ray_study.claims import describe
-from ray_study.config import Problems, Study
+from ray_study.config import Study
 from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, problems_literal, verdicts_literal
 from ray_study.making import unmade
-from ray_study.manifests import MANIFEST, hash_file, read_manifest
+from ray_study.manifests import MANIFEST, read_manifest
 from ray_study.plan import saved_steps
-from ray_study.store import Result, Store, fingerprint, outside
+from ray_study.problems import local_sources
+from ray_study.store import Result, Store, fingerprint
 from ray_study.train.layout import LENGTHS
 from ray_study.verify import VERSION as VERIFY_VERSION
 
@@ -82,15 +83,7 @@ class _Cells:
 
     def _source(self, name: str) -> Result | None:
         problems = self._study.problems[name]
-        return self._store.find("problems", fingerprint("problems", 1, problems_literal(problems)), _local_file(problems))
-
-
-def _local_file(problems: Problems) -> list[Result]:
-    """The local file that problems are read from: when it has changed, they are read again, and all that follows is made again."""
-    path = problems.options.get("path")
-    if problems.source not in ("jsonl", "parquet") or not isinstance(path, str) or not Path(path).is_file():
-        return []
-    return [outside(Path(path).name, hash_file(Path(path)))]
+        return self._store.find("problems", fingerprint("problems", 1, problems_literal(problems)), local_sources(problems))
 
 
 def _matrix_row(study: Study, store: Store, run: PlannedRun, benchmark: str, scored: _Cells) -> tuple[str, bool]:

@@ -35,7 +35,11 @@ def make_lab(directory: Path, changes: Mapping[str, Any] | None = None) -> Lab:
     """The small study at work, changed at keys written as paths; its caches lie beside its store."""
     made = study(changes)
     return Lab(
-        study=made, store=Store(str(directory), made.name), engines=Engines(quiet, shard_size=1), cache=directory / "cache", progress=quiet
+        study=made,
+        store=Store(str(directory), made.name),
+        engines=Engines(quiet, shard_size=1, owner="tests"),
+        cache=directory / "cache",
+        progress=quiet,
     )
 
 
@@ -46,7 +50,7 @@ def make_exams(lab: Lab) -> list[Exam]:
 
 def make_datasets(lab: Lab) -> dict[str, Result]:
     """The data sets of a lab's study."""
-    return {name: make_dataset(lab, name, []) for name in lab.study.datasets}
+    return {name: make_dataset(lab, name, {}) for name in lab.study.datasets}
 
 
 def train_here(job: Job) -> None:

@@ -27,7 +27,7 @@ from ray_study.problems import (
     sets,
     tabular,
 )
-from ray_study.problems.hub import hash_directory
+from ray_study.problems.local import local_file, local_sources
 from ray_study.problems.overlap import Benchmarks, decontaminate, overlaps
 from ray_study.problems.published import write_published
 from ray_study.problems.ready_made import read_examples
@@ -44,10 +44,11 @@ __all__ = [
     "SourceSpec",
     "check",
     "decontaminate",
-    "hash_directory",
     "licence",
     "load",
     "load_resolved",
+    "local_file",
+    "local_sources",
     "overlaps",
     "read_examples",
     "read_recorded",

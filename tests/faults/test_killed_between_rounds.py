@@ -30,7 +30,7 @@ from ray_study.materials import Lab
 from ray_study.store import Store
 
 raw, storage = json.loads(sys.argv[1]), sys.argv[2]
-study, store, engines = Study.model_validate(raw), Store(storage, "small"), Engines(print, shard_size=4)
+study, store, engines = Study.model_validate(raw), Store(storage, "small"), Engines(print, shard_size=4, owner=storage)
 lab = Lab(study=study, store=store, engines=engines, cache=Path(storage), progress=print)
 made = make_attempts(lab, "sums", "one")
 print(json.dumps({key: made.record[key] for key in ("num_rows", "num_saved", "rounds")}))

@@ -36,7 +36,7 @@ def lab(directory: Path, said: list[str] | None = None, **teacher: Any) -> Lab:
     changes: dict[str, Any] = {"problems/sums/num_problems": 12, "teachers/one": teacher, "datasets/cot/teacher": "one"}
     changes["resources"] = {"generate": {"prefix_caching": False, "kv_cache_megabytes": 16, "max_num_seqs": 16}}
     tell = [] if said is None else said
-    engines = Engines(tell.append, shard_size=4)
+    engines = Engines(tell.append, shard_size=4, owner="tests")
     return Lab(study=study(changes), store=Store(str(directory), "small"), engines=engines, cache=directory / "cache", progress=tell.append)
 
 

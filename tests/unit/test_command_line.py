@@ -15,8 +15,8 @@ from studies import changed, study, sweep_file
 from ray_study import __version__
 from ray_study.__main__ import _parser, main
 from ray_study.claims import claim
-from ray_study.grid import planned
-from ray_study.store import Store
+from ray_study.grid import planned, problems_literal
+from ray_study.store import Store, fingerprint
 
 ROOT = Path(__file__).parents[2]
 FAKE_TOKEN = "hf_" + "Ab3dEf6hIj" * 3
@@ -193,11 +193,12 @@ def test_a_damaged_checkpoint_is_named_by_status(tmp_path: Path, capsys: pytest.
     ],
     ids=["another format", "another shape", "without inputs", "cut off"],
 )
-@pytest.mark.parametrize("stage", ["verdicts-0123456789abcdef", "train"])
+@pytest.mark.parametrize("stage", ["problems", "train"])
 def test_a_store_of_another_version_or_a_damaged_one_is_told_in_a_sentence_by_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str, text: str, expected: str
 ) -> None:
-    name = f"train-{planned(study())[0].id}" if stage == "train" else stage
+    held_out = fingerprint("problems", 1, problems_literal(study().problems["held_out"]))
+    name = f"train-{planned(study())[0].id}" if stage == "train" else f"problems-{held_out}"
     directory = tmp_path / "results" / "small" / name
     directory.mkdir(parents=True)
     (directory / "record.json").write_text(text)

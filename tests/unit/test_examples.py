@@ -29,7 +29,7 @@ def lab_of(directory: Path, changes: dict[str, Any] | None = None) -> Lab:
     return Lab(
         study=settings,
         store=Store(str(directory), "small"),
-        engines=Engines(said.append, shard_size=8),
+        engines=Engines(said.append, shard_size=8, owner="tests"),
         cache=directory / "cache",
         progress=said.append,
     )

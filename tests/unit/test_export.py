@@ -16,7 +16,7 @@ from ray_study.store import Store
 
 def lab_of(directory: Path, changes: dict[str, Any] | None = None) -> Lab:
     said: list[str] = []
-    engines = Engines(said.append, shard_size=8)
+    engines = Engines(said.append, shard_size=8, owner="tests")
     return Lab(study=study(changes), store=Store(str(directory), "small"), engines=engines, cache=directory / "cache", progress=said.append)
 
 

@@ -117,7 +117,7 @@ def test_the_pretraining_run_is_planned_and_checked_too() -> None:
             {"evaluation/benchmarks/sums/items": 500},
             "benchmarks.sums.items: found 500, but problems.held_out has 16; ask for fewer",
         ),
-        ({"datasets/cot/select": {"num_examples": 5000}}, "datasets.cot.select.num_examples: found 5000, and 64 problems give at most 64"),
+        ({"datasets/cot/select": {"num_examples": 5000}}, "datasets.cot.select.num_examples: found 5000, but 64 problems give at most 64"),
         ({"datasets/cot": {"read": "jsonl", "name": "nowhere.jsonl"}}, "datasets.cot.name: no file at 'nowhere.jsonl'"),
         ({"models/tiny": {"path": "nowhere"}}, "models.tiny.path: no config.json in 'nowhere'"),
         ({"models/tiny/max_model_len": 99999}, "max_model_len 99999, beyond the model's 256 positions"),
