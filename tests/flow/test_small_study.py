@@ -8,12 +8,14 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 from nbclient import NotebookClient
 from programs import ROOT, Study, ray_study, wait_until_none
 
 from ray_study.analyze import read_study
+from ray_study.problems import read_examples
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +136,23 @@ def test_a_report_that_was_never_written_is_made_from_the_stored_rows_alone(smal
     assert 0 < len(lost.scores) < len(before.scores)
     assert all("not scored yet; run the study again" in line for line in lost.facts["owed"])
     assert lost.facts["owed"]
+
+
+def test_every_data_set_has_a_card_and_can_be_exported_and_read_back(small_study: Study, tmp_path: Path) -> None:
+    made = [path.parent for path in small_study.store.glob("dataset-*/record.json")]
+    assert len(made) == 3
+    for directory in made:
+        card = (directory / "card.md").read_text()
+        assert "## Sources and licences" in card
+        assert (directory / "card.json").is_file()
+    target = tmp_path / "long.parquet"
+    done = ray_study("export", small_study.sweep, "long", str(target), store=small_study.storage)
+    assert done.returncode == 0, done.stderr
+    table = pq.read_table(target)
+    assert table.column_names == ["data_source", "question", "answer", "message", "response", "response_length", "advantage"]
+    rows, _ = read_examples("parquet", str(target), revision=None, split="train", columns={"prompt": "message", "response": "response"})
+    assert len(rows) == table.num_rows == 64
+    assert all("<think>" in row.response for row in rows)
 
 
 def test_no_process_is_left_behind(small_study: Study) -> None:

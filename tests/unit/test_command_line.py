@@ -27,6 +27,7 @@ SURFACE = {
     "run": [*COMMON, "SWEEP"],
     "status": [*COMMON, "SWEEP"],
     "report": [*COMMON, "SWEEP"],
+    "export": [*COMMON, "SWEEP", "DATASET", "FILE"],
     "ui": [*COMMON, "SWEEP"],
     "schema": COMMON,
     "assets": [*COMMON, "NAME", "action"],
@@ -241,6 +242,15 @@ def test_mlflows_own_variable_names_the_tracking_store_where_the_file_does_not(
     assert f"no tracking store at {tmp_path}/variable.db" in capsys.readouterr().err
     assert main(["ui", str(sweep_file(tmp_path, {"tracking": f"sqlite:///{tmp_path}/mine.db"}))]) == 2
     assert f"no tracking store at {tmp_path}/mine.db" in capsys.readouterr().err
+
+
+def test_an_export_of_a_data_set_that_is_not_there_or_not_made_yet_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(sweep_file(tmp_path))
+    assert main(["export", path, "cott", "out.parquet"]) == 2
+    assert "unknown data set 'cott'; did you mean 'cot'?" in capsys.readouterr().err
+    assert main(["export", path, "cot", "out.parquet"]) == 2
+    assert "data set 'cot' is not made yet" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
 
 
 def test_a_relative_tracking_file_inside_a_ray_job_is_refused(
