@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ray_study import model_files, problems, tables, verify
-from ray_study.config import Study
+from ray_study.config import Problems, Study
 from ray_study.engines import Engines
 from ray_study.grid import problems_literal
 from ray_study.rows import GradedAttempt, Problem
@@ -17,6 +17,9 @@ from ray_study.store import Result, Store, Workspace
 from ray_study.verify.shards import judge_shards
 
 log = logging.getLogger(__name__)
+
+
+UNJUDGEABLE = "gold answer that cannot be judged against"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +48,26 @@ def load_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
     def build(workspace: Workspace) -> Mapping[str, object]:
         lab.progress(f"problems {name}: loading from {settings.source}")
         found = problems.load_resolved(settings.source, num_problems=settings.num_problems, seed=settings.seed, options=settings.options)
-        verify.check_gold(found.problems)
-        workspace.write("all", found.problems, Problem)
-        if found.dropped:
-            reasons = ", ".join(f"{count} x {reason}" for reason, count in found.dropped.items())
-            lab.progress(f"problems {name}: {len(found.problems)} taken; rows left out: {reasons}")
-        return {"num_rows": len(found.problems), "dropped": found.dropped, "resolved": found.resolved}
+        rows, unjudgeable = _judgeable(settings, found.problems)
+        dropped = {**found.dropped, **({UNJUDGEABLE: len(unjudgeable)} if unjudgeable else {})}
+        workspace.write("all", rows, Problem)
+        if dropped:
+            reasons = ", ".join(f"{count} x {reason}" for reason, count in dropped.items())
+            lab.progress(f"problems {name}: {len(rows)} taken; rows left out: {reasons}")
+        return {"num_rows": len(rows), "dropped": dropped, "unjudgeable": unjudgeable, "resolved": found.resolved}
 
     result = lab.store.make("problems", problems_literal(settings), build, sources=files)
     lab.loaded[name] = (result, result.rows(Problem))
     return lab.loaded[name]
+
+
+def _judgeable(settings: Problems, rows: Sequence[Problem]) -> tuple[list[Problem], list[str]]:
+    """The problems whose gold answers can be judged against, and why each of the others cannot where those may be left out."""
+    if not settings.drop_unjudgeable:
+        verify.check_gold(rows)
+        return list(rows), []
+    faults = verify.gold_faults(rows)
+    return [row for place, row in enumerate(rows) if place not in faults], list(faults.values())
 
 
 def base_directory(lab: Lab, name: str) -> str:

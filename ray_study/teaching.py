@@ -31,6 +31,8 @@ class Problems(Settings):
     num_problems: int | None = Field(None, ge=1)
     """Empty takes the whole set; procedural sources need a number."""
     seed: int = 0
+    drop_unjudgeable: bool = False
+    """Whether problems whose gold answer no verifier can read are left out and counted; otherwise they stop the set by name."""
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -6,11 +6,11 @@ Nothing heavy is imported here: math-verify (and sympy under it) is imported onl
 
 from __future__ import annotations
 
-from ray_study.verify.gold import check_gold
+from ray_study.verify.gold import check_gold, gold_faults
 from ray_study.verify.grading import grade
 from ray_study.verify.judging import JUDGES, judge, judge_lenient
 
 VERSION = 2
 """Raised by hand when a judgement comes to mean something else: stored attempts are then judged again, without a model."""
 
-__all__ = ["JUDGES", "VERSION", "check_gold", "grade", "judge", "judge_lenient"]
+__all__ = ["JUDGES", "VERSION", "check_gold", "gold_faults", "grade", "judge", "judge_lenient"]

@@ -25,14 +25,27 @@ _MOST_NAMED = 10
 
 
 def check_gold(problems: Iterable[Problem], *, num_workers: int | None = None) -> None:
-    """Nothing, where every gold answer can be judged against.
+    """Nothing, where every gold answer can be judged against; `problems` may be a generator.
+
+    Raises:
+        ValueError: Some cannot; the rows are named with what was found and expected.
+    """
+    named = list(gold_faults(problems, num_workers=num_workers).values())
+    if named:
+        more = f"\n  and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        listed = "\n  ".join(named[:_MOST_NAMED])
+        raise ValueError(
+            f"{len(named)} gold answers cannot be judged against; mend these rows, or set `drop_unjudgeable: true` on the problems, which "
+            f"leaves them out and counts them:\n  {listed}{more}"
+        )
+
+
+def gold_faults(problems: Iterable[Problem], *, num_workers: int | None = None) -> dict[int, str]:
+    """Why a gold answer cannot be judged against, by the problem's place, in order; the problem is named.
 
     Args:
         problems: May be a generator: only the golds that need a parser are kept, each once.
         num_workers: How many golds are parsed at once; by default one a core.
-
-    Raises:
-        ValueError: Some cannot; the rows are named with what was found and expected.
     """
     faults: dict[int, str] = {}
     to_parse: dict[str, list[tuple[int, str]]] = {}
@@ -45,11 +58,7 @@ def check_gold(problems: Iterable[Problem], *, num_workers: int | None = None) -
             faults[place] = f"{name}: {reason}"
     for text, reason in _unparsed(to_parse, num_workers or os.cpu_count() or 1).items():
         faults |= {place: f"{name}: {reason}" for place, name in to_parse[text]}
-    if faults:
-        named = [faults[place] for place in sorted(faults)]
-        more = f"\n  and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-        listed = "\n  ".join(named[:_MOST_NAMED])
-        raise ValueError(f"{len(named)} gold answers cannot be judged against; mend or drop these rows:\n  {listed}{more}")
+    return {place: faults[place] for place in sorted(faults)}
 
 
 def _unparsed(texts: Collection[str], num_workers: int) -> dict[str, str]:
