@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -250,3 +251,9 @@ def test_the_light_verbs_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
 
 def test_whoever_loads_something_heavy_is_seen() -> None:
     assert "mlflow" in loaded_by("import ray_study.tracking")
+
+
+def test_the_readme_names_every_module() -> None:
+    tree = (ROOT / "README.md").read_text().partition("## The tree")[2].partition("## Sweeps")[0]
+    words = set(re.findall(r"\w+", tree))
+    assert sorted(module for module in MODULES if module and module.split(".")[-1] not in words) == []
