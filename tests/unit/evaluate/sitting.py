@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ class Answering:
     num_asked: int = 0
     num_left: int = 0
     """Shards that were neither answered nor cancelled when the pool was given back."""
+    asked_of: list[str] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
     submitted: list[Future[list[Reply]]] = field(default_factory=list)
 
     @contextmanager
@@ -61,6 +64,9 @@ class Answering:
             finally:
                 self.num_left = sum(not future.done() for future in self.submitted)
 
+    def stop(self) -> None:
+        self.stopped.set()
+
     def submit(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling) -> Future[list[Reply]]:
         del sampling
         self.submitted.append(self._threads.submit(self._ask, checkpoint, requests))
@@ -68,6 +74,7 @@ class Answering:
 
     def _ask(self, checkpoint: str, requests: Sequence[Request]) -> list[Reply]:
         self.num_asked += 1
+        self.asked_of.append(checkpoint)
         return self.answer(checkpoint, requests)
 
 
