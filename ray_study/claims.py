@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,14 @@ DEAD_AFTER_SECONDS = 60.0
 BEAT_SECONDS = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Heart:
+    beat_seconds: float
+    dead_after_seconds: float
+
+
 @contextmanager
-def claim(store: Store, *roles: str, beat_seconds: float = BEAT_SECONDS) -> Iterator[None]:
+def claim(store: Store, *roles: str, beat_seconds: float = BEAT_SECONDS, dead_after_seconds: float = DEAD_AFTER_SECONDS) -> Iterator[None]:
     """Holds the roles (`train`, `evaluate`) of a store while the block runs; when one is lost, the store refuses to be written.
 
     Raises:
@@ -36,18 +43,18 @@ def claim(store: Store, *roles: str, beat_seconds: float = BEAT_SECONDS) -> Iter
     """
     with ExitStack() as stack:
         for role in roles:
-            stack.enter_context(_claim_one(store, role, beat_seconds))
+            stack.enter_context(_claim_one(store, role, _Heart(beat_seconds, dead_after_seconds)))
         store.lose("")
         yield
 
 
 @contextmanager
-def _claim_one(store: Store, role: str, beat_seconds: float) -> Iterator[None]:
+def _claim_one(store: Store, role: str, heart: _Heart) -> Iterator[None]:
     name = f"claims/{role}.json"
     token = uuid.uuid4().hex
     _take(store, role, name, token)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(store, role, token, stop, beat_seconds), daemon=True)
+    beat = threading.Thread(target=_beat, args=(store, role, token, stop, heart), daemon=True)
     beat.start()
     try:
         yield
@@ -127,9 +134,9 @@ def _process_started(process: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def _beat(store: Store, role: str, token: str, stop: threading.Event, beat_seconds: float) -> None:
+def _beat(store: Store, role: str, token: str, stop: threading.Event, heart: _Heart) -> None:
     last = time.monotonic()
-    while not stop.wait(beat_seconds):
+    while not stop.wait(heart.beat_seconds):
         try:
             taken = _beat_once(store, role, token)
         # A damaged file is a ValueError; what cannot be reached for a moment may be there again at the next beat.
@@ -137,7 +144,7 @@ def _beat(store: Store, role: str, token: str, stop: threading.Event, beat_secon
             silent = time.monotonic() - last
             log.warning("the claim on the role %r of %s could not be renewed for %.0f s: %s", role, store.root, silent, error)
             taken = f"the claim could not be renewed for {silent:.0f} s ({error}), so another driver may hold it"
-            if silent < DEAD_AFTER_SECONDS - 2 * beat_seconds:
+            if silent < heart.dead_after_seconds - 2 * heart.beat_seconds:
                 continue
         if taken:
             store.lose(f"the role {role!r} of {store.root} is lost: {taken}; this driver stops, what it stored stays: run again to go on")

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,9 @@ class _Trials:
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
         points = [_point(job, storage, resume_seconds) for job in jobs]
         resources = jobs[0].resources
-        self._tuner = tune.Tuner(
+        # Made in the thread: it already looks at the storage, and what fails there is told like any failure of the sweep.
+        self._tuner = partial(
+            tune.Tuner,
             tune.with_resources(_trial, {"CPU": _TRIAL_CPUS}),
             param_space={"job": tune.grid_search(points)},
             tune_config=tune.TuneConfig(max_concurrent_trials=resources.concurrent_runs),
@@ -133,14 +136,14 @@ class _Trials:
     def errors(self) -> dict[str, str]:
         """The error of each run whose trial failed, by `Run.id`; of every run where Tune itself failed."""
         if self._error is not None:
-            log.error("the sweep stopped: %s", self._error, exc_info=self._error)
+            log.debug("the sweep stopped", exc_info=self._error)
             return dict.fromkeys(self._runs, f"the sweep stopped: {_in_words(self._error)}")
         return {result.config["job"]["run"]: _in_words(result.error) for result in self._results if result.error is not None}
 
     def _fit(self) -> None:
         try:
-            self._results = self._tuner.fit()
-        except Exception as error:  # noqa: BLE001 - a thread's error is raised where the sweep is read
+            self._results = self._tuner().fit()
+        except Exception as error:  # noqa: BLE001 - a thread's error is told where the sweep is read
             self._error = error
 
 

@@ -43,12 +43,12 @@ def ray_study(*arguments: str, store: Path, timeout: float = 900, **more: str) -
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment(store, **more), timeout=timeout, check=False)
 
 
-def start(*arguments: str, store: Path, log: Path) -> subprocess.Popen[str]:
+def start(*arguments: str, store: Path, log: Path, **more: str) -> subprocess.Popen[str]:
     """A run of the command line that goes on in the background, in a process group of its own."""
     command = [sys.executable, "-m", "ray_study", *arguments]
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, text=True, cwd=ROOT, env=environment(store), start_new_session=True
+            command, stdout=output, stderr=output, text=True, cwd=ROOT, env=environment(store, **more), start_new_session=True
         )
     STARTED.append(process)
     return process

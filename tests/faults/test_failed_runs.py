@@ -34,6 +34,11 @@ def test_a_run_that_diverges_is_a_row_with_its_error_and_the_others_are_scored(t
     assert "diverged" in by_status["failed"].error
     assert {score.step for score in tables.scores if score.run == by_status["finished"].id} == {0, 4, 8}
     assert by_status["failed"].error in (tmp_path / "failing" / "report" / "index.html").read_text().replace("&#39;", "'")
+    # With `overlap: true` the first exam is begun before the last run has ended.
+    begun = min(path.stat().st_mtime for path in (tmp_path / "failing").glob("answers-*/begun.json"))
+    endings = [*(tmp_path / "failing").glob("train-*/ended.json"), *(tmp_path / "failing").glob("train-*/failed.json")]
+    assert len(endings) == 2
+    assert begun < max(path.stat().st_mtime for path in endings)
     status = ray_study("status", str(path), store=tmp_path)
     assert status.returncode == 1
     assert "diverged" in status.stdout

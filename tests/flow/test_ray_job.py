@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,62 +11,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from programs import ROOT, TINY, environment
+from heads import RAY, head_of_its_own
+from programs import ROOT, TINY
 
 from ray_study.analyze import read_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-RAY = str(Path(sys.executable).parent / "ray")
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A head of our own; the environment says where its jobs go. Both sides use one token file, whatever an earlier Ray left."""
-    port, dashboard, token = free_port(), free_port(), tmp_path / "token"
-    token.write_text("0" * 64)
-    values = environment(tmp_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), RAY_ADDRESS=f"http://127.0.0.1:{dashboard}")
-    del values["RAY_STUDY_STORAGE"]
-    command = [
-        RAY,
-        "start",
-        "--head",
-        "--block",
-        f"--port={port}",
-        f"--dashboard-port={dashboard}",
-        "--num-cpus=8",
-        "--disable-usage-stats",
-    ]
-    head_values = {key: value for key, value in values.items() if key != "RAY_ADDRESS"}
-    with (tmp_path / "head.txt").open("w") as log:
-        head = subprocess.Popen(command, stdout=log, stderr=log, env=head_values, start_new_session=True)
-    try:
-        wait_for(dashboard, tmp_path / "head.txt")
-        yield values
-    finally:
-        # By its own process group: `ray stop` would end every Ray of the machine.
-        os.killpg(head.pid, signal.SIGTERM)
-        try:
-            head.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(head.pid, signal.SIGKILL)
-
-
-def wait_for(port: int, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.5)
-    raise AssertionError(f"the head did not come up:\n{log.read_text()[-3000:]}")
+    """A head of our own; the environment says where its jobs go."""
+    with head_of_its_own(tmp_path) as head:
+        yield {**head.values, "RAY_ADDRESS": head.dashboard}
 
 
 def submit(values: dict[str, str], sweep: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:

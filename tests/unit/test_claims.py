@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ray_study.claims import DEAD_AFTER_SECONDS, claim, describe, is_alive
-from ray_study.store import Store
+from ray_study.rows import Example
+from ray_study.store import ClaimLost, Store
 
 HOLDER = """
 import sys, time
@@ -137,3 +138,67 @@ def test_a_claim_is_plain_json_that_people_can_read(store: Store) -> None:
     with claim(store, "train"):
         text = Path(store.path("claims/train.json")).read_text()
     assert {"host", "process", "process_started", "since", "heartbeat"} <= set(json.loads(text))
+
+
+def until_lost(store: Store) -> str:
+    """Why the store may not be written any more; empty where it still may be after a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            store.check()
+        except ClaimLost as error:
+            return str(error)
+        time.sleep(0.01)
+    return ""
+
+
+def test_a_driver_whose_claim_was_taken_over_is_told_and_writes_nothing_more(store: Store) -> None:
+    with claim(store, "train", "evaluate", beat_seconds=0.05):
+        workspace = store.workspace("dataset", "0" * 16)
+        Store(str(Path(store.root).parent), "study").write_claim(
+            "claims/train.json", {**claim_of(store, "train"), "token": "successor", "process": 4242, "host": "another-host"}
+        )
+        assert "the role 'train'" in until_lost(store)
+        assert "process 4242 on another-host took it over" in until_lost(store)
+        with pytest.raises(ClaimLost, match="run again to go on"):
+            store.write_json("x.json", {})
+        with pytest.raises(ClaimLost):
+            workspace.write("0", [], Example)
+        with pytest.raises(ClaimLost):
+            store.finish(workspace, stage="dataset", mark="0" * 16, sources=[], facts={})
+    assert not Path(store.path("x.json")).exists()
+    assert claim_of(store, "train")["token"] == "successor"
+    assert claim_of(store, "evaluate") == {"released": True}, "the role that was kept is free at once"
+
+
+def test_a_claim_that_somebody_deleted_is_lost(store: Store) -> None:
+    with claim(store, "train", beat_seconds=0.05):
+        Path(store.path("claims/train.json")).unlink()
+        assert "its claim was deleted" in until_lost(store)
+
+
+def test_a_heart_that_cannot_beat_for_long_stops_its_driver_and_a_short_pause_does_not(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with claim(store, "train", beat_seconds=0.05, dead_after_seconds=2.0):
+        good = Path(store.path("claims/train.json")).read_text()
+        Path(store.path("claims/train.json")).write_text("{ damaged")
+        while "could not be renewed" not in caplog.text:
+            time.sleep(0.01)
+        Path(store.path("claims/train.json")).write_text(good)
+        store.check()
+        before = claim_of(store, "train")["heartbeat"]
+        while claim_of(store, "train")["heartbeat"] == before:
+            time.sleep(0.01)
+        store.check()
+        Path(store.path("claims/train.json")).write_text("{ damaged")
+        assert "so another driver may hold it" in until_lost(store)
+        Path(store.path("claims/train.json")).write_text(good)
+
+
+def test_a_driver_that_claims_the_store_anew_may_write_again(store: Store) -> None:
+    with claim(store, "train", beat_seconds=0.05):
+        Path(store.path("claims/train.json")).unlink()
+        assert until_lost(store)
+    with claim(store, "train"):
+        store.write_json("x.json", {})

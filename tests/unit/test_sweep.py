@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,41 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_with_the_same_weights(benc
     expected, found = bench.weights("undisturbed", 150), bench.weights("killed", 150)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert not (bench.root / "killed" / RESUME).exists()
+
+
+MODEL_CODE = """
+import os
+from pathlib import Path
+
+with Path({log!r}).open("a") as log:
+    log.write("a worker began\\n")
+os._exit(13)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_whose_workers_always_die_is_tried_as_often_as_allowed_and_the_other_run_ends(bench: Bench, tmp_path: Path) -> None:
+    # A model whose own code ends the process: nothing that Python can catch.
+    base, log = tmp_path / "deadly", tmp_path / "log.txt"
+    shutil.copytree(bench.base, base)
+    (base / "deadly.py").write_text(MODEL_CODE.format(log=str(log)))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "deadly.Deadly"}}))
+    deadly = replace(bench.job("deadly"), base=str(base), trust_remote_code=True)
+    ended = {event.id: event for event in bench.train(deadly, bench.job("beside")) if isinstance(event, Run)}
+    assert {run: ended[run].status for run in ended} == {"deadly": "failed", "beside": "finished"}
+    assert "its workers failed 2 times" in ended["deadly"].error
+    assert log.read_text().splitlines() == ["a worker began"] * 2, "max_failures is 1, so there are two attempts"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_where_tune_itself_fails_every_run_is_a_row_with_the_reason(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "a-file").write_text("")
+    jobs = [bench.job("unlucky"), bench.job("unlucky-too")]
+    ended = [event for event in train(jobs, storage=str(tmp_path / "a-file" / "ray"), progress=lambda line: None) if isinstance(event, Run)]
+    assert [(run.id, run.status) for run in ended] == [("unlucky", "failed"), ("unlucky-too", "failed")]
+    assert all(run.error.startswith("the sweep stopped: ") for run in ended)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -96,3 +97,12 @@ def test_a_uri_is_as_good_as_a_path(tmp_path: Path) -> None:
     uri = (tmp_path / "deep" / "x.parquet").as_uri()
     tables.write([thing("x")], uri, Thing)
     assert tables.read(uri, Thing) == tables.read(tmp_path / "deep", Thing) == [thing("x")]
+
+
+def test_several_who_write_the_same_table_at_once_leave_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "rows" / "a.parquet"
+    rows = [thing(str(number)) for number in range(20_000)]
+    with ThreadPoolExecutor(8) as writers:
+        assert list(writers.map(lambda _: tables.write(rows, path, Thing), range(64))) == [len(rows)] * 64
+    assert len(tables.read(path, Thing)) == len(rows)
+    assert [found.name for found in path.parent.iterdir()] == ["a.parquet"]

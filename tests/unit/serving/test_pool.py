@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+import ray.data
 
 from ray_study import tables, verify
 from ray_study.config import Sampling, ServeResources
@@ -20,7 +21,7 @@ from ray_study.generate import Asking, Job, Rule, cuts, drive
 from ray_study.manifests import hash_files, read_manifest, write_manifest
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool, PoolUnavailable, Reply, Request, SwapRefused
+from ray_study.serving import Pool, PoolUnavailable, Reply, Request, SwapRefused, delete_all, in_our_words
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +183,34 @@ def test_shards_are_driven_through_ray_data_and_written_one_file_each(pool: Pool
     assert [(row.problem_id, row.sample) for row in rows] == [(f"p{number}", sample) for number in range(6) for sample in (0, 1)]
     assert {row.asked_of for row in rows} == {read_manifest(base).fingerprint}
     assert [row.seed for row in rows] == [asking.seed(problem, sample) for problem in problems for sample in (0, 1)]
+
+
+def test_a_refusal_inside_a_task_of_ray_data_comes_out_as_a_refusal(pool: Pool, base: Path, tmp_path: Path) -> None:
+    handle = pool.handle
+
+    def answer(row: dict[str, int]) -> dict[str, int]:
+        handle.ask(str(tmp_path), requests(1), GREEDY)
+        return row
+
+    with pytest.raises(SwapRefused, match="it is not a checkpoint, or one that was not finished") as refused, in_our_words():
+        ray.data.from_items([{"number": 1}]).map(answer).materialize()
+    assert "Traceback" not in str(refused.value)
+
+
+def test_a_pool_that_grows_starts_its_first_engine_for_its_first_shard_and_stops_on_request(pool: Pool, base: Path) -> None:
+    # On the cluster of the other tests; named as those of another owner.
+    resources = ServeResources(cpus_per_replica=1, max_num_seqs=8, kv_cache_megabytes=16, min_replicas=0)
+    with Pool(str(base), resources, max_model_len=None, application="growing-1", shard_size=4) as growing:
+        assert growing.num_live() == 0
+        assert texts(growing.ask(str(base), requests(), GREEDY)) == texts(pool.ask(str(base), requests(), GREEDY))
+        assert growing.num_live() == 1
+        asked = [growing.submit(str(base), requests(8, max_tokens=230), GREEDY) for _ in range(12)]
+        growing.stop()
+        assert all(future.done() for future in asked)
+        assert isinstance(asked[-1].exception(), PoolUnavailable), "the last was not begun"
+        assert delete_all("growing-") == ["growing-1"]
+        assert growing.num_live() == 0
+    assert len(pool.ask(str(base), requests(1), GREEDY)) == 1, "a neighbour's pool goes on"
 
 
 def test_a_pool_that_the_cluster_cannot_hold_says_so_at_once(pool: Pool, base: Path) -> None:

@@ -1,0 +1,63 @@
+"""Which items an exam has, and which checkpoints sit it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from ray_study.config import Benchmark, Sampling
+from ray_study.evaluate import Exam, is_owed, subset
+from ray_study.rows import Problem
+from ray_study.store import outside
+
+
+def problems(number: int, *, clusters: int = 1) -> list[Problem]:
+    return [
+        Problem(id=f"p{index}", source="made", kind="exact", prompt=f"{index}?", answer="", cluster=f"c{index % clusters}", solution="")
+        for index in range(number)
+    ]
+
+
+def exam(at: object) -> Exam:
+    benchmark = Benchmark.model_validate({"problems": "sums", "group": "in_domain", "at": at})
+    return Exam(name="sums", benchmark=benchmark, items=tuple(problems(3)), sampling=Sampling(), source=outside("sums", "1"))
+
+
+def ids(chosen: list[Problem]) -> list[str]:
+    return [problem.id for problem in chosen]
+
+
+def test_a_smaller_exam_is_the_beginning_of_a_larger_one_whatever_order_the_problems_come_in() -> None:
+    everything = problems(40, clusters=4)
+    larger = ids(subset(everything, 20, seed=3))
+    assert ids(subset(list(reversed(everything)), 8, seed=3)) == larger[:8]
+    assert len(set(larger)) == 20
+
+
+def test_an_exam_takes_as_many_items_from_each_cluster() -> None:
+    uneven = [*problems(30), *(replace(problem, id=f"rare-{problem.id}", cluster="rare") for problem in problems(5))]
+    assert Counter(problem.cluster for problem in subset(uneven, 10, seed=1)) == {"c0": 5, "rare": 5}
+
+
+def test_another_seed_chooses_other_items() -> None:
+    assert ids(subset(problems(40), 10, seed=1)) != ids(subset(problems(40), 10, seed=2))
+
+
+def test_an_exam_without_a_number_has_all_items_in_their_order() -> None:
+    assert ids(subset(problems(5), None, seed=1)) == ["p0", "p1", "p2", "p3", "p4"]
+
+
+def test_more_items_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="asks for 6 items of a set of 5; ask for fewer"):
+        subset(problems(5), 6, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("at", "owed"),
+    [("all", {0, 2, 4, 8}), ("final", {0, 8}), ([4], {0, 4, 8}), ([4, 8], {0, 4, 8})],
+    ids=str,
+)
+def test_step_0_and_the_last_step_always_sit_an_exam_and_others_where_it_asks(at: object, owed: set[int]) -> None:
+    assert {step for step in (0, 2, 4, 8) if is_owed(exam(at), step, last=8)} == owed
