@@ -167,6 +167,7 @@ def test_a_run_whose_workers_always_die_is_tried_as_often_as_allowed_and_the_oth
     assert log.read_text().splitlines() == ["a worker began"] * 2, "max_failures is 1, so there are two attempts"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_where_tune_itself_fails_every_run_is_a_row_with_the_reason(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "a-file").write_text("")
