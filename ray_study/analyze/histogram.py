@@ -74,6 +74,8 @@ def lengths_png(lengths: Mapping[int, int], unit: str, title: str) -> bytes:
     axes = figure.subplots()
     edges = [bins.start + index * bins.width for index in range(len(bins.counts))]
     axes.bar(edges, bins.counts, width=bins.width, align="edge", color=COLOURS[0], edgecolor="white", linewidth=0.4)
+    # Room above the bars for the label.
+    axes.set_ylim(0, 1.15 * max(bins.counts))
     median = quantile(lengths, 0.5)
     axes.axvline(median, color=GREY, linewidth=1, linestyle="--")
     axes.annotate(
