@@ -186,10 +186,11 @@ def test_shards_are_driven_through_ray_data_and_written_one_file_each(pool: Pool
 
 
 def test_a_refusal_inside_a_task_of_ray_data_comes_out_as_a_refusal(pool: Pool, base: Path, tmp_path: Path) -> None:
-    handle = pool.handle
+    # Values, not names of this module: a task cannot import a test.
+    handle, asked, sampling, path = pool.handle, requests(1), GREEDY, str(tmp_path)
 
     def answer(row: dict[str, int]) -> dict[str, int]:
-        handle.ask(str(tmp_path), requests(1), GREEDY)
+        handle.ask(path, asked, sampling)
         return row
 
     with pytest.raises(SwapRefused, match="it is not a checkpoint, or one that was not finished") as refused, in_our_words():
