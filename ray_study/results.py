@@ -208,8 +208,8 @@ def _card(lab: Lab, name: str, result: Result) -> dict[str, Any]:
         "problems": dataset.problems or dataset.name,
         "transform": dataset.transform,
         "verdicts": record.get("verdicts", {}),
-        "num_dropped": record.get("num_dropped_by_transform", 0),
-        "num_removed_by_overlap": record.get("num_removed_by_overlap", 0),
+        "num_dropped": record["num_dropped_by_transform"],
+        "num_removed_by_overlap": record["num_removed_by_overlap"],
     }
     return card
 
