@@ -24,7 +24,7 @@ from ray_study.generate.cutting import Cut
 from ray_study.generate.endpoint import Server
 from ray_study.generate.tally import Judge, write_facts
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool
+from ray_study.serving import Pool, faults_as_values, raise_fault
 
 if TYPE_CHECKING:
     from ray_study.chat import Chat
@@ -76,19 +76,22 @@ def drive(owed: Iterable[Cut], pool: Pool, checkpoint: str, job: Job, *, told: T
 
     def answer(row: dict[str, Any]) -> dict[str, Any]:
         cut = Cut(name=row["name"], rows=tuple(map(int, row["rows"])), samples=tuple(map(int, row["samples"])))
-        problems = _problems(job.problems, cut.rows)
+        ended: dict[str, Any] = {"name": cut.name}
+        with faults_as_values(ended):
+            problems = _problems(job.problems, cut.rows)
 
-        def by_pool() -> list[Attempt]:
-            shard = render(cut, problems, _chat(checkpoint, job.trust_remote_code), job.asking)
-            return shard.attempts(handle.ask(checkpoint, shard.requests, shard.sampling))
+            def by_pool() -> list[Attempt]:
+                shard = render(cut, problems, _chat(checkpoint, job.trust_remote_code), job.asking)
+                return shard.attempts(handle.ask(checkpoint, shard.requests, shard.sampling))
 
-        _make(cut, problems, job, by_pool)
-        return {"name": cut.name}
+            _make(cut, problems, job, by_pool)
+        return ended
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     names = ray.data.from_items(items, override_num_blocks=len(items))
     written = names.map(answer, num_cpus=SLOT_CPUS, compute=ray.data.TaskPoolStrategy(size=min(pool.num_slots, len(items))))
     for row in written.iter_rows():
+        raise_fault(row)
         told(row["name"])
 
 

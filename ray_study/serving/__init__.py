@@ -1,9 +1,21 @@
 """vLLM engines on Ray Serve: one way to ask a model, for teacher, student and judge."""
 
 from ray_study.serving.applications import delete_all
-from ray_study.serving.errors import in_our_words
+from ray_study.serving.errors import faults_as_values, in_our_words, raise_fault
 from ray_study.serving.handle import Handle
 from ray_study.serving.pool import Pool
 from ray_study.serving.words import EngineLost, PoolUnavailable, Reply, Request, SwapRefused
 
-__all__ = ["EngineLost", "Handle", "Pool", "PoolUnavailable", "Reply", "Request", "SwapRefused", "delete_all", "in_our_words"]
+__all__ = [
+    "EngineLost",
+    "Handle",
+    "Pool",
+    "PoolUnavailable",
+    "Reply",
+    "Request",
+    "SwapRefused",
+    "delete_all",
+    "faults_as_values",
+    "in_our_words",
+    "raise_fault",
+]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException, ReplicaUnavailableError
@@ -35,6 +36,40 @@ def in_our_words() -> Iterator[None]:
             if isinstance(cause, _OURS) and not isinstance(cause, RayError):
                 raise cause from error
         raise PoolUnavailable(f"the pool failed: {last_line(error)}") from error
+
+
+Fault = dict[str, Any]
+"""An error of ours as plain values, for a row."""
+
+_BY_NAME: dict[str, type[Exception]] = {
+    "SwapRefused": SwapRefused,
+    "PoolUnavailable": PoolUnavailable,
+    "ValueError": ValueError,
+}
+WHOLE: Fault = {"fault": "", "why": "", "errno": 0}
+"""What a row says where nothing went wrong."""
+
+
+@contextmanager
+def faults_as_values(row: Fault) -> Iterator[None]:
+    """Writes an error of ours that the block raises into the row, for `raise_fault` on the driver.
+
+    Ray Data wraps what a task raises, and between processes the wrapper loses what it wrapped: only a traceback's text is left.
+    """
+    row.update(WHOLE)
+    try:
+        yield
+    except _OURS as error:
+        name = next((name for name, kind in _BY_NAME.items() if isinstance(error, kind)), "OSError")
+        row.update(fault=name, why=getattr(error, "strerror", None) or str(error), errno=getattr(error, "errno", None) or 0)
+
+
+def raise_fault(row: Mapping[str, Any]) -> None:
+    """Raises the error that `faults_as_values` wrote into a row; returns where there was none."""
+    if row["fault"] == "OSError":
+        raise OSError(int(row["errno"]), row["why"])
+    if row["fault"]:
+        raise _BY_NAME[row["fault"]](row["why"])
 
 
 def last_line(error: BaseException) -> str:

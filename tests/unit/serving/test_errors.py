@@ -7,7 +7,7 @@ from ray.exceptions import RayTaskError, UserCodeException, WorkerCrashedError
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import DeploymentUnavailableError
 
-from ray_study.serving import PoolUnavailable, SwapRefused, in_our_words
+from ray_study.serving import PoolUnavailable, SwapRefused, faults_as_values, in_our_words, raise_fault
 
 TRACE = "ray::Replica.answer()\n  File 'replica.py', line 1\nray_study.serving.words.SwapRefused: it is damaged"
 
@@ -58,3 +58,22 @@ def test_whatever_else_ray_or_serve_raise_is_a_pool_that_cannot_answer(raised: E
 def test_errors_of_ours_pass() -> None:
     assert str(heard(PoolUnavailable("as it was"))) == "as it was"
     assert isinstance(heard(KeyError("ours")), KeyError)
+
+
+@pytest.mark.parametrize("error", [SwapRefused("it is damaged"), PoolUnavailable("lost"), ValueError("bad"), OSError(errno.ENOSPC, "full")])
+def test_an_error_of_ours_travels_in_a_row_and_comes_out_as_itself(error: Exception) -> None:
+    row: dict[str, str | int] = {"name": "shard"}
+    with faults_as_values(row):
+        raise error
+    with pytest.raises(type(error)) as found:
+        raise_fault(row)
+    assert getattr(found.value, "errno", None) == getattr(error, "errno", None)
+
+
+def test_a_row_without_a_fault_raises_nothing_and_other_errors_are_not_caught() -> None:
+    row: dict[str, str | int] = {}
+    with faults_as_values(row):
+        pass
+    raise_fault(row)
+    with pytest.raises(KeyError), faults_as_values(row):
+        raise KeyError("ours")

@@ -13,15 +13,14 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-import ray.data
 
 from ray_study import tables, verify
 from ray_study.config import Sampling, ServeResources
 from ray_study.generate import Asking, Job, Rule, cuts, drive
-from ray_study.manifests import hash_files, read_manifest, write_manifest
+from ray_study.manifests import MANIFEST, hash_files, read_manifest, write_manifest
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool, PoolUnavailable, Reply, Request, SwapRefused, delete_all, in_our_words
+from ray_study.serving import Pool, PoolUnavailable, Reply, Request, SwapRefused, delete_all
 
 pytestmark = pytest.mark.slow
 
@@ -186,16 +185,20 @@ def test_shards_are_driven_through_ray_data_and_written_one_file_each(pool: Pool
 
 
 def test_a_refusal_inside_a_task_of_ray_data_comes_out_as_a_refusal(pool: Pool, base: Path, tmp_path: Path) -> None:
-    # Values, not names of this module: a task cannot import a test.
-    handle, asked, sampling, path = pool.handle, requests(1), GREEDY, str(tmp_path)
-
-    def answer(row: dict[str, int]) -> dict[str, int]:
-        handle.ask(path, asked, sampling)
-        return row
-
-    with pytest.raises(SwapRefused, match="it is not a checkpoint, or one that was not finished") as refused, in_our_words():
-        ray.data.from_items([{"number": 1}]).map(answer).materialize()
+    # A checkpoint that was not finished: its tokenizer is there, its manifest is not.
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(base, unfinished, ignore=shutil.ignore_patterns(MANIFEST))
+    problem = Problem(id="p", source="made", kind="exact", prompt="?", answer="", cluster="c", solution="")
+    tables.write([problem], tmp_path / "problems" / "all.parquet", Problem)
+    asking = Asking(num_samples=1, sampling=GREEDY, positions=256, seed_parts=(0,), worked_examples=(), thinking=None)
+    job = Job(problems=f"{tmp_path}/problems", path=str(tmp_path), asking=asking, judge=verify.grade, shard_size=4)
+    first = Rule(num_attempts=1).next(0, ["p"], {}, frozenset())
+    assert first is not None
+    told: list[str] = []
+    with pytest.raises(SwapRefused, match="it is not a checkpoint, or one that was not finished") as refused:
+        drive(list(cuts(first, ["p"], shard_size=4)), pool, str(unfinished), job, told=told.append)
     assert "Traceback" not in str(refused.value)
+    assert told == []
 
 
 def test_a_pool_that_grows_starts_its_first_engine_for_its_first_shard_and_stops_on_request(pool: Pool, base: Path) -> None:
