@@ -52,23 +52,6 @@ def hard_pairs(count: int) -> list[tuple[Problem, str]]:
     return pairs[:count]
 
 
-def attempt(problem: Problem, text: str, sample: int = 0) -> Attempt:
-    return Attempt(
-        problem_id=problem.id,
-        sample=sample,
-        asked_of="",
-        text=text,
-        num_tokens=0,
-        finish_reason="stop",
-        cap=0,
-        seed=0,
-        thinking_opened=False,
-        prompt_hash="",
-        explanation="",
-        conditions="{}",
-    )
-
-
 def fresh_workers(num_workers: int) -> None:
     """Starts workers that have parsed nothing of what follows; this is no part of what is timed."""
     math_workers().close()
@@ -77,6 +60,6 @@ def fresh_workers(num_workers: int) -> None:
 
 def graded_verdicts(pairs: Sequence[tuple[Problem, str]], num_workers: int, timeout_seconds: float = 30) -> list[str]:
     """The verdicts through `verify.grade`, the path that a study takes."""
-    attempts = [attempt(problem, text, sample) for sample, (problem, text) in enumerate(pairs)]
+    attempts = [Attempt.of_text(problem.id, text, sample=sample) for sample, (problem, text) in enumerate(pairs)]
     problems = {problem.id: problem for problem, _ in pairs}
     return [row.verdict for row in grade(attempts, problems, num_workers=num_workers, timeout_seconds=timeout_seconds)]

@@ -7,7 +7,7 @@ from the data: an empty column keeps its type.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal"]
 """Which verifier judges an answer (`ray_study.verify.judge`)."""
@@ -70,6 +70,24 @@ class Attempt:
     """Why the attempt was not asked, where `finish_reason` is `refused`; otherwise empty."""
     conditions: str
     """What measured it (engine build, accelerator, dtype, tensor parallel, sequences at once) as sorted JSON."""
+
+    @classmethod
+    def of_text(cls, problem_id: str, text: str, *, sample: int = 0) -> Self:
+        """A finished answer of which nothing is known but its text."""
+        return cls(
+            problem_id=problem_id,
+            sample=sample,
+            asked_of="",
+            text=text,
+            num_tokens=0,
+            finish_reason="stop",
+            cap=0,
+            seed=0,
+            thinking_opened=False,
+            prompt_hash="",
+            explanation="",
+            conditions="{}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import Literal, TypeVar
 
@@ -40,6 +40,19 @@ def between(rng: Random, low: int, high: int) -> int:
 def pick(rng: Random, values: Sequence[T]) -> T:
     """One of the values, each as likely."""
     return values[int(rng.random() * len(values))]
+
+
+def known_shares(shares: Mapping[str, float], known: Collection[str]) -> None:
+    """Returns if each task of a mixture is a known one with a share above 0.
+
+    Raises:
+        ValueError: one is not, or there is none.
+    """
+    unknown = sorted(set(shares) - set(known))
+    if unknown or not shares:
+        raise ValueError(f"unknown tasks {unknown}; choose from {sorted(known)}")
+    if not all(0 < share < float("inf") for share in shares.values()):
+        raise ValueError("every share must be above 0; leave a task out rather than giving it 0")
 
 
 def pick_by_share(rng: Random, shares: Mapping[str, float]) -> str:

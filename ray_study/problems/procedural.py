@@ -13,7 +13,7 @@ from random import Random
 from pydantic import Field, field_validator, model_validator
 
 from ray_study.problems.arithmetic import add_columns, subtract_columns, sum_key
-from ray_study.problems.draws import Split, between, pick, pick_by_share
+from ray_study.problems.draws import Split, between, known_shares, pick, pick_by_share
 from ray_study.problems.formats import Request
 from ray_study.problems.made import Draft, collect, to_problem
 from ray_study.problems.source import Options, SourceSpec
@@ -44,11 +44,7 @@ class ProceduralOptions(Options):
     @classmethod
     def known_tasks(cls, tasks: dict[str, float]) -> dict[str, float]:
         """The shares, if each is above 0 and of a known task."""
-        unknown = sorted(set(tasks) - set(TASKS))
-        if unknown or not tasks:
-            raise ValueError(f"unknown tasks {unknown}; choose from {sorted(TASKS)}")
-        if not all(0 < share < float("inf") for share in tasks.values()):
-            raise ValueError("every share must be above 0; leave a task out rather than giving it 0")
+        known_shares(tasks, TASKS)
         return tasks
 
     @field_validator("thinking")

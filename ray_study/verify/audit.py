@@ -62,7 +62,7 @@ def audit(path: Path, columns: Columns, *, num_workers: int = 1, timeout_seconds
             if empty:
                 raise ValueError(f"row {empty[0]} of {path} has an empty cell among {wanted}, expected text in each; mend or drop the row")
             problems = {str(number + place): _problem(number + place, question, gold) for place, (question, gold, _) in enumerate(rows)}
-            attempts = [_attempt(number + place, response) for place, (_, _, response) in enumerate(rows)]
+            attempts = [Attempt.of_text(str(number + place), response) for place, (_, _, response) in enumerate(rows)]
             graded = grade(attempts, problems, num_workers=num_workers, timeout_seconds=timeout_seconds)
             for (question, gold, _), row in zip(rows, graded, strict=True):
                 yield AuditedRow(number=number, question=question, gold=gold, graded=row)
@@ -125,23 +125,6 @@ def _check_columns(path: Path, schema: pa.Schema, wanted: Sequence[str]) -> None
 
 def _problem(number: int, question: str, gold: str) -> Problem:
     return Problem(id=str(number), source="audit", kind="math", prompt=question, answer=gold, cluster="", solution="")
-
-
-def _attempt(number: int, response: str) -> Attempt:
-    return Attempt(
-        problem_id=str(number),
-        sample=0,
-        asked_of="",
-        text=response,
-        num_tokens=0,
-        finish_reason="stop",
-        cap=0,
-        seed=0,
-        thinking_opened=False,
-        prompt_hash="",
-        explanation="",
-        conditions="{}",
-    )
 
 
 def _described(row: AuditedRow) -> str:

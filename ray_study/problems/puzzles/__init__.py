@@ -12,7 +12,7 @@ from random import Random
 
 from pydantic import Field, field_validator
 
-from ray_study.problems.draws import Split, pick_by_share
+from ray_study.problems.draws import Split, known_shares, pick_by_share
 from ray_study.problems.formats import Request
 from ray_study.problems.made import Draft, collect, to_problem
 from ray_study.problems.puzzles import algorithms, games, logic, ordering
@@ -51,11 +51,7 @@ class PuzzleOptions(Options):
     @classmethod
     def known_tasks(cls, tasks: dict[str, float]) -> dict[str, float]:
         """The shares, if each is above 0 and of a known task."""
-        unknown = sorted(set(tasks) - set(TASKS))
-        if unknown or not tasks:
-            raise ValueError(f"unknown tasks {unknown}; choose from {sorted(TASKS)}")
-        if not all(0 < share < float("inf") for share in tasks.values()):
-            raise ValueError("every share must be above 0; leave a task out rather than giving it 0")
+        known_shares(tasks, TASKS)
         return tasks
 
 

@@ -14,21 +14,7 @@ def problem(name: str, kind: Kind, answer: str) -> Problem:
 
 
 def attempt(name: str, text: str, **changes: object) -> Attempt:
-    plain = Attempt(
-        problem_id=name,
-        sample=0,
-        asked_of="model",
-        text=text,
-        num_tokens=3,
-        finish_reason="stop",
-        cap=100,
-        seed=1,
-        thinking_opened=False,
-        prompt_hash="00",
-        explanation="",
-        conditions="{}",
-    )
-    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(Attempt.of_text(name, text), **changes)  # type: ignore[arg-type]
 
 
 PROBLEMS = {

@@ -22,25 +22,8 @@ def problems() -> list[Problem]:
     return math500(assets.fetch(ASSET), MathOptions())
 
 
-def attempt(problem: Problem, text: str) -> Attempt:
-    return Attempt(
-        problem_id=problem.id,
-        sample=0,
-        asked_of="the authors",
-        text=text,
-        num_tokens=1,
-        finish_reason="stop",
-        cap=1,
-        seed=0,
-        thinking_opened=False,
-        prompt_hash="",
-        explanation="",
-        conditions="{}",
-    )
-
-
 def verdicts(problems: list[Problem], texts: list[str]) -> dict[str, str]:
-    attempts = [attempt(problem, text) for problem, text in zip(problems, texts, strict=True)]
+    attempts = [Attempt.of_text(problem.id, text) for problem, text in zip(problems, texts, strict=True)]
     graded = grade(attempts, {problem.id: problem for problem in problems}, num_workers=2, timeout_seconds=30)
     return {row.problem_id: row.verdict for row in graded}
 

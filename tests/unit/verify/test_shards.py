@@ -18,20 +18,7 @@ PROBLEMS = {f"p{number}": problem(number) for number in range(50)}
 
 
 def attempt(number: int, sample: int) -> Attempt:
-    return Attempt(
-        problem_id=f"p{number}",
-        sample=sample,
-        asked_of="t",
-        text=f"\\boxed{{{number + sample % 2}}}",
-        num_tokens=1,
-        finish_reason="stop",
-        cap=9,
-        seed=0,
-        thinking_opened=False,
-        prompt_hash="",
-        explanation="",
-        conditions="{}",
-    )
+    return Attempt.of_text(f"p{number}", f"\\boxed{{{number + sample % 2}}}", sample=sample)
 
 
 def write(directory: Path, name: str, numbers: range, num_samples: int = 2) -> None:
