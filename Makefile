@@ -19,11 +19,12 @@ quickstart: $(STAMP) ## a whole study on two CPU cores, in minutes
 	$(BIN)/ray-study run sweeps/quickstart.yaml
 	@echo "the report is at the path above; the MLflow UI: $(BIN)/ray-study ui sweeps/quickstart.yaml"
 
-test: $(STAMP) ## every test
-	$(BIN)/pytest
+test: test-fast ## every test
+	$(BIN)/pytest -m slow
 
+# Two processes, each with whole files: what starts Ray or an engine fills both cores by itself and stays out.
 test-fast: $(STAMP) ## the tests that start neither Ray nor an engine
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(STAMP) ## lint, format, types, and notebooks without outputs
 	$(BIN)/ruff check .
