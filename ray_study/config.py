@@ -27,6 +27,23 @@ from ray_study.teaching import Teacher as Teacher
 from ray_study.teaching import WorkedExample as WorkedExample
 
 
+class Stop(Settings):
+    """When a run ends before its last step, as a failed run with the reason. Never by a score: see `NO_SCHEDULER`.
+
+    A loss or gradient that is no number always ends it. None of this changes a weight, so it does not identify a run: raise a budget,
+    and the next `run` goes on from where it ended.
+    """
+
+    divergence_factor: float | None = Field(None, gt=1)
+    """Ends a run whose loss is above so many times its lowest for `divergence_steps` steps in a row. A run that overfits reaches losses
+    near 0, of which many times are little: leave it out there."""
+    divergence_steps: int = Field(20, ge=1)
+    hours: float | None = Field(None, gt=0)
+    """Of training, over all attempts at the run."""
+    tokens: int | None = Field(None, ge=1)
+    """Of prompts and responses that it learned from."""
+
+
 class Training(Settings):
     """How a student learns. The defaults are the study's recipe with an exact loss and fp32 master weights."""
 
@@ -58,6 +75,7 @@ class Training(Settings):
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_size: int = Field(4, ge=1)
     """Rows that one worker holds at once; never changes the gradient, so it does not identify a run."""
+    stop: Stop = Stop()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
