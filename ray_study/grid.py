@@ -101,7 +101,7 @@ def _sft_run(study: Study, point: tuple[str, str, int], training: Training, name
         "model": model_literal(study, model),
         "dataset": dataset_literal(study, dataset),
         "training": training_literal(training),
-        "checkpoints": study.checkpoints.model_dump(mode="json"),
+        "checkpoints": study.checkpoints.model_dump(mode="json", exclude={"keep"}),
         "seed": seed,
     }
     return PlannedRun(id=digest(literal), name=name, stage="sft", model=model, dataset=dataset, seed=seed, training=training)

@@ -213,6 +213,7 @@ class ZeroEngine:
         if self._stage < 3:
             yield from tensors_of(self._loss.model)
             return
+        # As above: only who asks for DeepSpeed pays for it.
         from deepspeed.runtime.zero.partition_parameters import GatheredParameters  # noqa: PLC0415
 
         # Small parameters stay gathered between steps; they are given up here, and gathered again at the end.
