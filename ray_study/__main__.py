@@ -110,10 +110,13 @@ def _read(path: str) -> Study:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    made = plan.plan(sweep_file.read(options.sweep))
+    study = sweep_file.read(options.sweep)
+    made = plan.plan(study)
     for line in made.lines:
         print(line)
     _refuse(options.sweep, made)
+    for line in status.beyond_reach(study, _store(study)):
+        print(line)
     return DONE
 
 

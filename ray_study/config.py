@@ -15,6 +15,9 @@ from ray_study.resources import Resources as Resources
 from ray_study.resources import ServeResources as ServeResources
 from ray_study.resources import TrainResources as TrainResources
 from ray_study.rows import Group
+from ray_study.saving import Checkpoints as Checkpoints
+from ray_study.saving import Kept as Kept
+from ray_study.saving import Stop as Stop
 from ray_study.settings import Name, Settings, explain, refuse_secrets
 from ray_study.teaching import Dataset as Dataset
 from ray_study.teaching import Decontaminate as Decontaminate
@@ -58,6 +61,7 @@ class Training(Settings):
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_size: int = Field(4, ge=1)
     """Rows that one worker holds at once; never changes the gradient, so it does not identify a run."""
+    stop: Stop = Stop()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -193,40 +197,6 @@ class Sweep(Settings):
             if len(set(values)) != len(values) or not values:
                 raise ValueError(f"axis `{key}` needs one or more different values, found {list(values)}")
         return self
-
-
-class Checkpoints(Settings):
-    """At which steps a run is saved and scored; step 0, the base model itself, always is, and so is the last step."""
-
-    steps: tuple[int, ...] | None = None
-    every: int | None = Field(None, ge=1)
-    log_spaced: int | None = Field(None, ge=1)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        given = [key for key in ("steps", "every", "log_spaced") if getattr(self, key) is not None]
-        if len(given) != 1:
-            raise ValueError(f"expected exactly one of steps, every and log_spaced, found {given or 'none'}")
-        if self.steps is not None and (list(self.steps) != sorted(set(self.steps)) or not self.steps or self.steps[0] < 1):
-            raise ValueError(f"steps must rise from 1 or above (step 0 is always there), found {list(self.steps)}")
-        return self
-
-    def at(self, last: int) -> tuple[int, ...]:
-        """The saved steps of a run of `last` steps, without step 0 and always with the last one.
-
-        Raises:
-            ValueError: a named step lies after the last one.
-        """
-        if self.steps is not None:
-            beyond = [step for step in self.steps if step > last]
-            if beyond:
-                raise ValueError(f"checkpoints.steps names {beyond}, but a run has only {last} steps; leave them out or train longer")
-            return tuple(sorted({*self.steps, last}))
-        if self.every is not None:
-            return tuple(sorted({*range(self.every, last + 1, self.every), last}))
-        number = min(self.log_spaced or 1, last)
-        spaced = {max(1, round(last ** (index / number))) for index in range(1, number + 1)}
-        return tuple(sorted({*spaced, last}))
 
 
 class Benchmark(Settings):

@@ -31,6 +31,7 @@ class Engines:
         self._prefix = f"pool-{digest(owner)}-"
         self._open: Pool | None = None
         self._key = ""
+        self._opened_with = ""
         self._users = 0
         self._stopped = False
         self._changed = threading.Condition()
@@ -53,6 +54,11 @@ class Engines:
                     self._users -= 1
                     self._changed.notify_all()
 
+    @property
+    def opened_with(self) -> str:
+        """The checkpoint that the open pool's replicas start from; empty where none is open."""
+        return self._opened_with
+
     def stop(self) -> None:
         """Whoever uses a pool or waits for one hears `PoolUnavailable`: the study ends."""
         self._stopped = True
@@ -67,7 +73,7 @@ class Engines:
         """Closes the open pool: its accelerators are free, and no engine process is left."""
         if self._open is not None:
             self._open.close()
-        self._open, self._key = None, ""
+        self._open, self._key, self._opened_with = None, "", ""
 
     def close_left(self) -> None:
         """Closes the pools that an earlier driver of this owner left: Serve's replicas outlive a driver that was killed."""
@@ -88,6 +94,8 @@ class Engines:
     def _replace(self, checkpoint: str, resources: ServeResources, model: Model, key: str) -> None:
         self.close()
         self._progress("starting an inference engine")
+        # Said before it is open: from here on the checkpoint's weights must stay.
+        self._opened_with = checkpoint
         self._open = Pool(
             checkpoint,
             resources,

@@ -16,8 +16,8 @@ from ray_study.manifests import digest
 from ray_study.rows import Stage
 from ray_study.settings import explain
 
-# They say where and how a run is computed, not what: the gradient is the same whatever they are.
-NOT_IDENTIFYING = frozenset({"micro_batch_size", "gradient_checkpointing"})
+# They say where and how a run is computed and when it is given up, not what: the gradient is the same whatever they are.
+NOT_IDENTIFYING = frozenset({"micro_batch_size", "gradient_checkpointing", "stop"})
 
 VERSION = 1
 """Raised by hand when the meaning of a run changes."""
@@ -101,7 +101,7 @@ def _sft_run(study: Study, point: tuple[str, str, int], training: Training, name
         "model": model_literal(study, model),
         "dataset": dataset_literal(study, dataset),
         "training": training_literal(training),
-        "checkpoints": study.checkpoints.model_dump(mode="json"),
+        "checkpoints": study.checkpoints.model_dump(mode="json", exclude={"keep"}),
         "seed": seed,
     }
     return PlannedRun(id=digest(literal), name=name, stage="sft", model=model, dataset=dataset, seed=seed, training=training)

@@ -24,6 +24,15 @@ IDENTITY_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "cha
 """What a weight swap does not change: models that differ in any of these must not share an engine."""
 
 
+DELETED = "weights-deleted.json"
+"""In a checkpoint whose weights were deleted after it was scored: why. Its manifest, tokenizer and configuration are there."""
+
+GONE = (
+    "the weights of {directory} were deleted after it was scored ({why}), so nothing more can be asked of it without training the run "
+    "again: delete {run} for that, or leave the benchmark out"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
     """Token ids of `CANARY_TEXT` and the trainer's log-probability of each but the first, in the precision that is served."""
@@ -109,6 +118,29 @@ def read_manifest(directory: Path) -> Manifest:
     raw["tensors"] = {name: tuple(shape) for name, shape in raw["tensors"].items()}
     raw["canary"] = Canary(ids=tuple(raw["canary"]["ids"]), logprobs=tuple(raw["canary"]["logprobs"]))
     return Manifest(**raw)
+
+
+def has_weights(directory: Path) -> bool:
+    """Whether a checkpoint's weights are there, as far as nobody deleted them on purpose."""
+    return not (directory / DELETED).is_file()
+
+
+def gone(directory: Path) -> str:
+    """What is said of a checkpoint that is to be asked something and has no weights any more."""
+    why = json.loads((directory / DELETED).read_text())["why"]
+    return GONE.format(directory=directory, why=why, run=directory.parent)
+
+
+def delete_weights(directory: Path, why: str) -> None:
+    """Deletes a checkpoint's weights. That they are deleted is noted first, so that nothing takes the rest for a damaged one."""
+    temporary = directory / f".{DELETED}.{os.getpid()}"
+    with temporary.open("w") as file:
+        json.dump({"why": why}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(directory / DELETED)
+    for path in directory.glob("*.safetensors*"):
+        path.unlink(missing_ok=True)
 
 
 def check_files(directory: Path, manifest: Manifest) -> None:

@@ -38,6 +38,9 @@ _CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+SHARD_SIZE = "5GB"
+"""Of one file of weights at most; a larger model is split."""
+
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
 
 
@@ -94,7 +97,7 @@ def save(model: Any, tokenizer: Any, directory: Path, stamp: Stamp) -> Manifest:
     model.generation_config = _generation_config(model, tokenizer)
 
     def fill(temporary: Path) -> None:
-        model.save_pretrained(temporary)
+        model.save_pretrained(temporary, max_shard_size=SHARD_SIZE)
         tokenizer.save_pretrained(temporary)
 
     return _write(fill, model, canary_ids(model, tokenizer), directory, stamp)
@@ -109,7 +112,7 @@ def save_step(model: Any, base: Path, directory: Path, stamp: Stamp, may_appear:
     like = read_manifest(base)
 
     def fill(temporary: Path) -> None:
-        model.save_pretrained(temporary)
+        model.save_pretrained(temporary, max_shard_size=SHARD_SIZE)
         for name in like.files:
             if not name.endswith((".safetensors", ".safetensors.index.json")):
                 shutil.copyfile(base / name, temporary / name)

@@ -91,8 +91,6 @@ def _runs(study: Study) -> Iterator[str]:
         saved = _saved(study, run)
         at = "known once the data set is made" if saved is None else f"checkpoints at {', '.join(map(str, saved))}"
         yield f"run {run.name} [{run.id}]: {steps if steps is not None else '?'} steps of {run.training.batch_size} rows, {at}"
-        if run.training.engine == "deepspeed":
-            yield "  DeepSpeed runs keep no resume state yet: one that is interrupted begins again from step 0"
         yield from _cost(study, run, steps, saved)
 
 
@@ -189,6 +187,8 @@ def run_faults(study: Study, run: PlannedRun) -> Iterable[str]:
             f"batch_size {training.batch_size} is not divisible by {resources.workers} workers; "
             f"the nearest are {nearest_multiples(training.batch_size, resources.workers)}"
         )
+    if training.engine == "deepspeed" and training.zero_stage == 0 and training.precision == "bf16":
+        yield "DeepSpeed without ZeRO cannot sum bf16 gradients in fp32; set zero_stage to 1 or more, or use engine: torch"
     yield from size_faults(study, run)
     yield from _checkpoint_faults(study, run)
     yield from _model_faults(study.models[run.model], run, study)

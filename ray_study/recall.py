@@ -11,7 +11,7 @@ from ray_study.engines import Engines
 from ray_study.evaluate import Cell, Exam
 from ray_study.evaluate.scoring import stored
 from ray_study.grid import DATASET_VERSION, PlannedRun, dataset_literal, planned, problems_literal
-from ray_study.manifests import MANIFEST
+from ray_study.manifests import MANIFEST, gone, has_weights
 from ray_study.materials import Lab
 from ray_study.publish import SweepFile
 from ray_study.results import Found, findings, write_report
@@ -80,4 +80,6 @@ def _owes(lab: Lab, run: PlannedRun, checkpoint: Checkpoint, exam: Exam) -> bool
 
 def _cell(lab: Lab, run: PlannedRun, checkpoint: Checkpoint, exam: Exam, why: str) -> Cell:
     verdicts = stored(lab, exam, checkpoint, run.model)
+    directory = Path(checkpoint.path)
+    why = why if has_weights(directory) else gone(directory)
     return Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why="" if verdicts is not None else why)

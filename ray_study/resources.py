@@ -46,7 +46,11 @@ class TrainResources(Settings):
     cpus_per_worker: float = Field(1, gt=0)
     concurrent_runs: int = Field(1, ge=1)
     max_failures: int = Field(1, ge=0)
-    """How often a run goes on from its resume state before it counts as failed."""
+    """How often a run goes on from its resume state before it counts as failed. Out of memory is not tried again."""
+    resume_every: int | None = Field(None, ge=1)
+    """Steps between two resume states, whatever steps are scored; empty: by `resume_seconds`."""
+    resume_seconds: float = Field(60.0, ge=0)
+    """Least time between two resume states: what a crash costs at most, and what writing them may cost."""
     accelerator_type: str | None = None
 
 

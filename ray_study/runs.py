@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from ray_study.lengths import count_rows
 from ray_study.making import unmade
 from ray_study.manifests import MANIFEST, read_manifest
 from ray_study.materials import Lab
+from ray_study.models import facts
 from ray_study.rows import Checkpoint, Run
 from ray_study.store import Result, outside
+from ray_study.train.cost import memory_per_worker
 from ray_study.train.layout import ENDED, LENGTHS, seconds_spent
 from ray_study.train.schedule import num_steps
 from ray_study.train.watch import OnMetrics
@@ -179,7 +181,16 @@ def _job(work: _Work, run: PlannedRun, base: str) -> sweep.Job:
         directory=workspace.path,
         resources=lab.study.resources.train,
         trust_remote_code=lab.study.models[run.model].trust_remote_code,
+        memory_estimate=_memory_estimate(lab.study, run),
     )
+
+
+def _memory_estimate(study: Study, run: PlannedRun) -> dict[str, int]:
+    """Bytes of a worker by part; nothing where the model is not known without its files."""
+    found = facts(study.models[run.model])
+    if found is None:
+        return {}
+    return asdict(memory_per_worker(found, run.training, num_workers=study.resources.train.workers))
 
 
 def as_row(run: PlannedRun, *, status: str, error: str = "") -> Run:

@@ -8,11 +8,11 @@ from ray_study.claims import describe
 from ray_study.config import Study
 from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, problems_literal, verdicts_literal
 from ray_study.making import unmade
-from ray_study.manifests import MANIFEST, read_manifest
+from ray_study.manifests import MANIFEST, gone, has_weights, read_manifest
 from ray_study.plan import saved_steps
 from ray_study.problems import local_sources
 from ray_study.store import Result, Store, fingerprint
-from ray_study.train.layout import LENGTHS
+from ray_study.train.layout import LENGTHS, step_directory
 from ray_study.verify import VERSION as VERIFY_VERSION
 
 
@@ -94,15 +94,38 @@ def _matrix_row(study: Study, store: Store, run: PlannedRun, benchmark: str, sco
     prints = {0: base.get("fingerprint", ""), **made}
     cells = []
     for step in (0, *steps):
-        if settings.at == "final" and step not in (0, *steps[-1:]):
-            continue
-        if isinstance(settings.at, tuple) and step not in (0, *settings.at, *steps[-1:]):
+        if not _is_asked(settings.at, step, max(steps, default=0)):
             continue
         is_scored = step in prints and scored.is_scored(prints[step], benchmark, run.model)
         state = "scored" if is_scored else ("owed" if step in prints else "not trained")
+        if state == "owed" and not has_weights(_directory(store, run, step)):
+            state = "weights deleted"
         cells.append((step, state))
     text = "  ".join(f"{step}:{state}" for step, state in cells)
     return f"  {benchmark}: {text}", any(state != "scored" for _, state in cells)
+
+
+def _directory(store: Store, run: PlannedRun, step: int) -> Path:
+    return step_directory(Path(store.path(f"train-{run.id}")), step)
+
+
+def beyond_reach(study: Study, store: Store) -> list[str]:
+    """What the study asks of checkpoints whose weights were deleted after they were scored: it cannot be done without training again."""
+    if not store.is_local:
+        return []
+    cells, found = _Cells(study, store), []
+    for run in planned(study):
+        steps = checkpoint_steps(store, run.id) if run.stage == "sft" else {}
+        deleted = {step: mark for step, mark in steps.items() if not has_weights(_directory(store, run, step))}
+        for name, benchmark in study.evaluation.benchmarks.items():
+            for step, mark in deleted.items():
+                if _is_asked(benchmark.at, step, max(steps)) and not cells.is_scored(mark, name, run.model):
+                    found.append(f"benchmark {name} at step {step} of {run.name}: {gone(_directory(store, run, step))}")
+    return found
+
+
+def _is_asked(at: str | tuple[int, ...], step: int, last: int) -> bool:
+    return at == "all" or step in (0, last) or (isinstance(at, tuple) and step in at)
 
 
 def _steps(study: Study, store: Store, run: PlannedRun) -> tuple[int, ...] | None:

@@ -24,6 +24,7 @@ from ray_study.making import make_each
 from ray_study.materials import Lab, load_problems
 from ray_study.publish import Publisher, SweepFile
 from ray_study.results import Found
+from ray_study.retention import settle
 from ray_study.rows import Checkpoint, Run
 from ray_study.runs import train
 from ray_study.store import Store
@@ -74,6 +75,7 @@ def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], t
     def sit(checkpoint: Checkpoint) -> list[Cell]:
         cells = score_checkpoint(lab, checkpoint, exams)
         tell(cells)
+        settle(lab, checkpoint, exams)
         return cells
 
     with _sittings(lab) as workers:
@@ -88,6 +90,11 @@ def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], t
             cells = [replace(cell, checkpoint=checkpoint) for cell in sittings[checkpoint.fingerprint].result()]
             found.cells.extend(cells)
             tell(cells)
+    if lab.study.checkpoints.keep != "all":
+        # Also the one that the engine was started from, which nobody asks any more.
+        lab.engines.close()
+        for checkpoint in found.checkpoints:
+            settle(lab, checkpoint, exams)
     return found
 
 

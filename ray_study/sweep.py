@@ -7,8 +7,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ from ray_study.train.watch import OnMetrics, Watch
 
 log = logging.getLogger(__name__)
 
-RESUME_SECONDS = 60.0
-"""Least time between two resume states of a run: what a crash costs at most."""
 POLL_SECONDS = 0.25
 # A trial only waits for its workers. Ray refuses 0, and the default of one whole CPU would starve the workers it waits for.
 _TRIAL_CPUS = 0.01
@@ -50,6 +48,8 @@ class Job:
     """Where the run's checkpoints go: `DIRECTORY/step-000010/`, with `metrics.jsonl` beside them. Every node must see it."""
     resources: TrainResources
     trust_remote_code: bool = False
+    memory_estimate: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of a worker by part, as `plan` estimates them; said where memory runs out."""
 
 
 def train(
@@ -58,7 +58,6 @@ def train(
     storage: str,
     progress: Callable[[str], None] = log.info,
     on_metrics: OnMetrics | None = None,
-    resume_seconds: float = RESUME_SECONDS,
 ) -> Iterator[Checkpoint | Run]:
     """Each checkpoint of the jobs as soon as its manifest is there, by step within a run, and each run when it ended or failed.
 
@@ -70,7 +69,6 @@ def train(
         storage: where Ray Train and Tune keep their own records; every node must see it.
         progress: told each run's step, loss and speed every few seconds, as one line.
         on_metrics: given each run's id and each new step's metrics.
-        resume_seconds: least time between two resume states of a run.
     """
     watched = [Watch(run=job.run, steps=job.steps, directory=Path(job.directory), progress=progress, on_metrics=on_metrics) for job in jobs]
     for watch in watched:
@@ -80,7 +78,7 @@ def train(
     if not waiting:
         return
     owed = {watch.run.id for watch in waiting}
-    trials = _Trials([job for job in jobs if job.run.id in owed], storage, resume_seconds)
+    trials = _Trials([job for job in jobs if job.run.id in owed], storage)
     while trials.are_running:
         for watch in waiting:
             yield from watch.new(at_rest=False)
@@ -100,11 +98,11 @@ class _Quiet(TrialProgressCallback):  # type: ignore[misc]
 class _Trials:
     """A Tune experiment in a thread of its own, one trial a run."""
 
-    def __init__(self, jobs: Sequence[Job], storage: str, resume_seconds: float) -> None:
+    def __init__(self, jobs: Sequence[Job], storage: str) -> None:
         """Starts the trials."""
         # The newer output cannot be silenced.
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-        points = [_point(job, storage, resume_seconds) for job in jobs]
+        points = [_point(job, storage) for job in jobs]
         resources = jobs[0].resources
         # Made in the thread: it already looks at the storage, and what fails there is told like any failure of the sweep.
         self._tuner = partial(
@@ -147,7 +145,7 @@ class _Trials:
             self._error = error
 
 
-def _point(job: Job, storage: str, resume_seconds: float) -> dict[str, Any]:
+def _point(job: Job, storage: str) -> dict[str, Any]:
     """What a trial is told: plain values, since Tune writes them into its records."""
     resources = job.resources
     return {
@@ -163,8 +161,10 @@ def _point(job: Job, storage: str, resume_seconds: float) -> dict[str, Any]:
             "training": job.training.model_dump(mode="json"),
             "directory": job.directory,
             "num_threads": max(1, int(resources.cpus_per_worker)),
-            "resume_seconds": resume_seconds,
+            "resume_seconds": resources.resume_seconds,
             "trust_remote_code": job.trust_remote_code,
+            "resume_every": resources.resume_every,
+            "memory_estimate": dict(job.memory_estimate),
         },
     }
 
@@ -203,7 +203,9 @@ def _trial(config: dict[str, Any]) -> None:
     except ray_train.TrainingFailedError as error:
         if is_newest(directory, token):
             words = f"its workers failed {resources.max_failures + 1} times, the last time with: {_in_words(error)}"
-            write_failure(directory, words)
+            if not (directory / FAILURE).is_file():
+                # Where a worker has said why, as of its memory, that is the reason.
+                write_failure(directory, words)
 
 
 def _worker(settings: dict[str, Any]) -> None:

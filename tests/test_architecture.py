@@ -18,7 +18,7 @@ PACKAGE = ROOT / "ray_study"
 NAME = PACKAGE.name
 
 LAYERS: dict[int, set[str]] = {
-    1: {"rows", "settings", "resources", "teaching", "config"},
+    1: {"rows", "settings", "resources", "saving", "teaching", "config"},
     2: {
         *(
             "manifests",
@@ -39,7 +39,7 @@ LAYERS: dict[int, set[str]] = {
     3: {"problems", "generate", "verify", "selection", "transforms", "train", "analyze"},
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
-        *("runs", "results", "publish", "recall", "working", "engines", "study"),
+        *("runs", "results", "retention", "publish", "recall", "working", "engines", "study"),
         *("plan", "plan_datasets", "faults", "lengths", "making", "status", "__main__"),
     },
 }

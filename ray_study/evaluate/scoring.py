@@ -13,6 +13,7 @@ from ray_study import generate, materials
 from ray_study.chat import Chat
 from ray_study.evaluate.suite import Exam, is_owed
 from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, verdicts_literal
+from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions
 from ray_study.rows import Attempt, Checkpoint
@@ -64,7 +65,10 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
     model = run.model
     exams = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
     missing = [exam for exam in exams if stored(lab, exam, checkpoint, model) is None]
-    failed = _ask(lab, checkpoint, model, missing) if missing else {}
+    if missing and not has_weights(Path(checkpoint.path)):
+        failed = dict.fromkeys((exam.name for exam in missing), gone(Path(checkpoint.path)))
+    else:
+        failed = _ask(lab, checkpoint, model, missing) if missing else {}
     return [_cell(lab, exam, checkpoint, run, failed.get(exam.name, "")) for exam in exams]
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,15 @@ from ray_study.chat import Chat
 from ray_study.config import Training
 from ray_study.model_files import Stamp
 from ray_study.rows import Example
-from ray_study.train import checkpoints
+from ray_study.train import checkpoints, memory
 from ray_study.train.batches import Order, collate, share, stable_seed
-from ray_study.train.layout import seconds_spent
+from ray_study.train.layout import FAILURE, seconds_spent
 from ray_study.train.parallel import Engine, Place, here, make_engine
 from ray_study.train.schedule import learning_rate
+from ray_study.train.stopping import Divergence, NonFiniteError, StoppedError, check_finite, spent
 from ray_study.train.tokenizing import Row, Rows, tokenize
 
 log = logging.getLogger(__name__)
-
-
-class NonFiniteError(ArithmeticError):
-    """The loss or the gradient is no number any more: the run has diverged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,48 +50,73 @@ class Task:
     resume_seconds: float
     """Least time between two resume states: what a crash costs at most, and what writing them may cost."""
     trust_remote_code: bool
+    resume_every: int | None = None
+    """Steps between two resume states, in place of `resume_seconds`."""
+    memory_estimate: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of a worker by part, as `plan` estimates them: said beside what was used where memory runs out."""
 
 
 def worker(settings: dict[str, Any]) -> None:
-    """Trains as one worker of Ray Train.
-
-    What would fail again in the same way is written down and not raised, so that the run isn't tried again.
-    """
+    """Trains as one worker of Ray Train."""
     task = Task(**{**settings, "training": Training.model_validate(settings["training"]), "steps": tuple(settings["steps"])})
-    place = here(get_device())
+    # Where it is there already, another worker wrote it, and the whole gang was started again for it.
+    if not (Path(task.directory) / FAILURE).is_file():
+        attempt(task, here(get_device()))
+
+
+def attempt(task: Task, place: Place) -> None:
+    """Trains one run; what would fail again in the same way is written down and not raised, so that the run isn't tried again."""
+    directory = Path(task.directory)
     try:
         train(task, place)
-    except (ValueError, NonFiniteError) as error:
+    except (ValueError, NonFiniteError, StoppedError) as error:
         if place.is_first:
-            checkpoints.fail(Path(task.directory), str(error))
+            checkpoints.fail(directory, str(error))
+    except Exception as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        checkpoints.fail(directory, memory.in_words(error, task.memory_estimate, place.device))
+        if place.num_workers > 1:
+            # The others wait for this one in the middle of a step: only its end frees them.
+            raise
 
 
 def train(task: Task, place: Place) -> None:
-    """Trains one run to its last step, from its resume state where there is one.
+    """Trains one run to its last step, from its resume state where there is one; every checkpoint is whole when this returns.
 
     Raises:
         ValueError: the data or the workers do not fit the settings.
         NonFiniteError: the run diverged; what was saved before stays.
+        StoppedError: a rule of `training.stop` ended it; what was saved before stays.
     """
-    began = time.monotonic()
-    training, directory, last_step = task.training, Path(task.directory), task.steps[-1]
     torch.set_num_threads(task.num_threads)
     transformers_logging.disable_progress_bar()
+    with checkpoints.Writer(Path(task.base), Path(task.directory), trust_remote_code=task.trust_remote_code) as writer:
+        if place.is_first:
+            writer.clear()
+        _train(task, place, writer)
+
+
+def _train(task: Task, place: Place, writer: checkpoints.Writer) -> None:
+    began = time.monotonic()
+    training, directory, last_step = task.training, Path(task.directory), task.steps[-1]
     found = _rows(task)
     order = Order(len(found.rows), batch_size=training.batch_size, seed=task.seed, shuffle=training.shuffle)
     engine = _engine(task, place)
-    progress = checkpoints.read_state(directory, engine, place)
-    num_tokens = progress["num_tokens"]
-    writer = checkpoints.Writer(Path(task.base), directory, trust_remote_code=task.trust_remote_code)
-    metrics = checkpoints.Metrics(directory if place.is_first else None, after=progress["step"])
-    # What the steps before took, where this goes on; what was lost with a crash is not among it.
-    began -= seconds_spent(directory) if place.is_first else 0.0
     # Decided before any worker writes, since all of them must take part in each checkpoint.
     owed = frozenset(step for step in task.steps if not writer.is_there(step))
+    progress = checkpoints.read_state(directory, engine, owed)
+    first_step, num_tokens = int(progress["step"]) + 1, int(progress["num_tokens"])
+    divergence = Divergence.resumed(training.stop, progress)
+    metrics = checkpoints.Metrics(directory if place.is_first else None, after=first_step - 1)
+    # What the steps before took, where this goes on; what was lost with a crash is not among it.
+    began -= seconds_spent(directory) if place.is_first else 0.0
     place.wait()
+    _stop(_budget(task, place, first_step - 1, num_tokens, began))
     kept_at = time.monotonic()
 
-    for step in range(progress["step"] + 1, last_step + 1):
+    for step in range(first_step, last_step + 1):
+        writer.check()
         started = time.monotonic()
         # Drawn anew each step, so that a resumed run has the dropout that it would have had.
         torch.manual_seed(stable_seed("step", task.seed, step, place.rank))
@@ -102,11 +124,11 @@ def train(task: Task, place: Place) -> None:
         num_targets = sum(row.num_targets for row in batch)
         step_tokens = sum(len(row.ids) for row in batch)
 
-        loss, accuracy, seconds_since_kept = _gradient(task, place, engine, batch, time.monotonic() - kept_at)
-        _check_finite("loss", loss, step)
+        loss, accuracy, seconds_since_kept = _gradient(task, place, engine, batch, _waited(task, kept_at, writer))
+        check_finite("loss", loss, step)
         rate = learning_rate(training, step, last_step)
         norm = engine.step(rate)
-        _check_finite("gradient norm", norm, step)
+        check_finite("gradient norm", norm, step)
         num_tokens += step_tokens
 
         metrics.write(
@@ -126,16 +148,52 @@ def train(task: Task, place: Place) -> None:
             }
         )
         if step in owed:
-            weights = engine.weights()
-            if place.is_first:
-                writer.write(weights, _stamp(task, step, num_tokens))
-            place.wait()
-        if engine.resumes and seconds_since_kept >= task.resume_seconds and step < last_step:
-            checkpoints.write_state(directory, engine, place, {"step": step, "num_tokens": num_tokens})
+            _save(task, place, engine, writer, _stamp(task, step, num_tokens))
+        divergence.check(step, loss)
+        reason = _budget(task, place, step, num_tokens, began)
+        if step < last_step and (reason or _is_due(task, step, seconds_since_kept)):
+            now = {"step": step, "num_tokens": num_tokens, **divergence.progress}
+            checkpoints.write_state(directory, engine, place, now, settled=writer.wait)
             kept_at = time.monotonic()
+        _stop(reason)
 
+    writer.wait()
     if place.is_first:
         checkpoints.end(directory, {**found.counts, "num_tokens": num_tokens, "seconds": time.monotonic() - began})
+
+
+def _budget(task: Task, place: Place, step: int, num_tokens: int, began: float) -> str:
+    """Why the run ends here by `training.stop`, the same on every worker; empty where it goes on, or has ended anyway."""
+    stop = task.training.stop
+    if step >= task.steps[-1]:
+        return ""
+    return spent(stop, step, num_tokens, 0.0 if stop.hours is None else place.of_first(time.monotonic() - began))
+
+
+def _stop(reason: str) -> None:
+    if reason:
+        raise StoppedError(reason)
+
+
+def _save(task: Task, place: Place, engine: Engine, writer: checkpoints.Writer, stamp: Stamp) -> None:
+    """Has the first worker take a copy of the weights, which it writes in the background."""
+    weights = engine.weights()
+    if place.is_first:
+        writer.write(weights, stamp)
+    else:
+        for _ in weights:
+            pass
+
+
+def _waited(task: Task, kept_at: float, writer: checkpoints.Writer) -> float:
+    """Seconds since the last resume state; none yet while a checkpoint is being written, which the state would have to wait for."""
+    waited = time.monotonic() - kept_at
+    return 0.0 if writer.is_busy and waited < 2 * task.resume_seconds else waited
+
+
+def _is_due(task: Task, step: int, seconds_since_kept: float) -> bool:
+    """Whether the resume state is to be kept after a step; the same on every worker."""
+    return step % task.resume_every == 0 if task.resume_every is not None else seconds_since_kept >= task.resume_seconds
 
 
 def _rows(task: Task) -> Rows:
@@ -174,11 +232,6 @@ def _gradient(task: Task, place: Place, engine: Engine, batch: list[Row], waited
     totals[2] = waited if place.is_first else 0.0
     loss_sum, num_correct, first_waited = place.sum(totals)
     return loss_sum / num_targets, num_correct / num_targets, first_waited
-
-
-def _check_finite(name: str, value: float, step: int) -> None:
-    if not math.isfinite(value):
-        raise NonFiniteError(f"the {name} of step {step} is {value}: the run has diverged; lower the learning rate, or warm up for longer")
 
 
 def _stamp(task: Task, step: int, num_tokens: int) -> Stamp:

@@ -7,7 +7,7 @@ micro-batches and workers.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,11 +17,12 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from ray_study.config import Training
+from ray_study.train import zero_state
 from ray_study.train.cost import LOGIT_CHUNK
 from ray_study.train.loss import TokenLoss
 
 Batch = Mapping[str, torch.Tensor]
-Weights = Mapping[str, torch.Tensor]
+Weights = Iterator[tuple[str, torch.Tensor]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,10 @@ class Place:
             distributed.all_reduce(values)
         return [float(value) for value in values.tolist()]
 
+    def of_first(self, value: float) -> float:
+        """The first worker's value, on every worker: what they must agree on, such as a clock."""
+        return self.sum(torch.tensor([value if self.is_first else 0.0], dtype=torch.float64, device=self.device))[0]
+
     def wait(self) -> None:
         """Returns when every worker is here."""
         if self.num_workers > 1:
@@ -59,9 +64,6 @@ def here(device: torch.device) -> Place:
 class Engine(Protocol):
     """What learns: holds weights and optimizer, and takes micro-batches."""
 
-    resumes: bool
-    """Whether `state` can be kept and taken up again."""
-
     def accumulate(self, batch: Batch, num_targets: int, *, last: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """The summed loss and the number of targets hit, after adding the gradient of the loss over `num_targets`.
 
@@ -75,13 +77,17 @@ class Engine(Protocol):
         """The global gradient norm before clipping, once the weights have moved; they stay where they are if it is not finite."""
 
     def weights(self) -> Weights:
-        """All weights by name on the first worker; what others get is not to be used. Every worker must call it."""
+        """Every weight with its name, one by one, a tied one once; each is good until the next. Every worker must take them all."""
 
     def state(self) -> dict[str, Any]:
-        """What this worker needs to go on later: nothing but tensors, numbers, strings and containers of them."""
+        """What this worker keeps to go on later: nothing but tensors, numbers, strings and containers of them; empty: others have it."""
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Takes up what `state` gave."""
+    def load_state(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Takes up what `state` gave on every worker that kept something, in their order. Every worker must call it.
+
+        Raises:
+            ValueError: something is missing there.
+        """
 
 
 def make_engine(model: Any, training: Training, place: Place, *, num_micro_batches: int) -> Engine:
@@ -108,8 +114,6 @@ def optimizer_of(module: torch.nn.Module, training: Training) -> torch.optim.Ada
 
 class TorchEngine:
     """Plain torch; with several workers each holds all weights, and gradients are added up (DDP)."""
-
-    resumes = True
 
     def __init__(self, model: Any, training: Training, place: Place) -> None:
         self._place = place
@@ -140,16 +144,17 @@ class TorchEngine:
 
     def weights(self) -> Weights:
         """See `Engine`."""
-        return dict(self._loss.model.state_dict())
+        yield from tensors_of(self._loss.model)
 
     def state(self) -> dict[str, Any]:
-        """See `Engine`; every worker has the same, so the first alone keeps it."""
+        """See `Engine`; every worker has the same, so the first alone keeps it, for however many go on."""
         if not self._place.is_first:
             return {}
-        return {"weights": self.weights(), "optimizer": self._optimizer.state_dict()}
+        return {"weights": dict(self._loss.model.state_dict()), "optimizer": self._optimizer.state_dict()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, states: Sequence[Mapping[str, Any]]) -> None:
         """See `Engine`."""
+        (state,) = states
         self._loss.model.load_state_dict(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
 
@@ -159,8 +164,6 @@ class ZeroEngine:
 
     With `precision: bf16` it computes on bf16 copies of its fp32 masters, where plain torch casts them operation by operation.
     """
-
-    resumes = False
 
     def __init__(self, model: Any, training: Training, place: Place, *, num_micro_batches: int) -> None:
         # It takes seconds to import and looks for compilers when it does; only who asks for it pays.
@@ -206,18 +209,38 @@ class ZeroEngine:
         return [parameter.grad for parameter in self._loss.parameters() if parameter.grad is not None]
 
     def weights(self) -> Weights:
-        """See `Engine`."""
-        whole = self._stage < 3
-        found = self._loss.state_dict() if whole else self._engine._zero3_consolidated_16bit_state_dict() or {}
-        return {name.removeprefix("model."): tensor for name, tensor in found.items()}
+        """See `Engine`; with stage 3 each is gathered alone, so that no worker holds more than one whole."""
+        if self._stage < 3:
+            yield from tensors_of(self._loss.model)
+            return
+        # As above: only who asks for DeepSpeed pays for it.
+        from deepspeed.runtime.zero.partition_parameters import GatheredParameters  # noqa: PLC0415
+
+        # Small parameters stay gathered between steps; they are given up here, and gathered again at the end.
+        self._optimizer.checkpoint_event_prologue()
+        for name, tensor in tensors_of(self._loss.model):
+            with GatheredParameters([tensor] if hasattr(tensor, "ds_id") else []):
+                yield name, tensor
+        self._optimizer.checkpoint_event_epilogue()
 
     def state(self) -> dict[str, Any]:
-        """See `Engine`; DeepSpeed keeps its parts in a form of its own, so a run that is cut off begins again."""
-        raise AssertionError("the loop asks `resumes` first")
+        """See `Engine`; each worker keeps the pieces of weights and moments that it holds (see `zero_state`)."""
+        if self._stage == 0 and not self._place.is_first:
+            return {}
+        return zero_state.read(self._optimizer, dict(self._loss.model.named_parameters()))
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, states: Sequence[Mapping[str, Any]]) -> None:
         """See `Engine`."""
-        raise AssertionError("the loop asks `resumes` first")
+        zero_state.write(self._optimizer, dict(self._loss.model.named_parameters()), states)
+
+
+def tensors_of(model: torch.nn.Module) -> Weights:
+    """The tensors of a model's state with their names; one that has two names comes once, with the first."""
+    seen: set[int] = set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            yield name, tensor
 
 
 def zero_config(training: Training, num_workers: int, num_micro_batches: int) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Bench:
     base: str
     examples: str
 
-    def job(self, run: str, *, steps: Sequence[int] = (2, 10), workers: int = 1, **training: object) -> Job:
+    def job(self, run: str, *, steps: Sequence[int] = (2, 10), workers: int = 1, resume_seconds: float = 1e9, **training: object) -> Job:
         usual = {"steps": steps[-1], "batch_size": 8, "learning_rate": 1e-3, "max_length": 200, "precision": "fp32", "micro_batch_size": 4}
         return Job(
             run=Run(
@@ -43,11 +43,11 @@ class Bench:
             steps=tuple(steps),
             training=Training.model_validate({**usual, **training}),
             directory=str(self.root / run),
-            resources=TrainResources(workers=workers, max_failures=1),
+            resources=TrainResources(workers=workers, max_failures=1, resume_seconds=resume_seconds),
         )
 
-    def train(self, *jobs: Job, resume_seconds: float = 1e9) -> list[Checkpoint | Run]:
-        return list(train(jobs, storage=str(self.root / "ray"), progress=lambda line: None, resume_seconds=resume_seconds))
+    def train(self, *jobs: Job) -> list[Checkpoint | Run]:
+        return list(train(jobs, storage=str(self.root / "ray"), progress=lambda line: None))
 
     def loss(self, run: str) -> list[float]:
         return [json.loads(line)["loss"] for line in (self.root / run / METRICS).read_text().splitlines()]
@@ -123,9 +123,9 @@ def test_runs_that_have_everything_start_no_trial(bench: Bench) -> None:
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_killed_worker_is_replaced_and_the_run_ends_with_the_same_weights(bench: Bench) -> None:
     bench.train(bench.job("undisturbed", steps=(2, 150)))
-    job = bench.job("killed", steps=(2, 150))
+    job = bench.job("killed", steps=(2, 150), resume_seconds=0)
     killed = False
-    for _ in train([job], storage=str(bench.root / "ray"), progress=lambda line: None, on_metrics=None, resume_seconds=0):
+    for _ in train([job], storage=str(bench.root / "ray"), progress=lambda line: None, on_metrics=None):
         if not killed:
             ended = [
                 row

@@ -51,6 +51,7 @@ class Answering:
     num_left: int = 0
     """Shards that were neither answered nor cancelled when the pool was given back."""
     asked_of: list[str] = field(default_factory=list)
+    opened_with: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
     submitted: list[Future[list[Reply]]] = field(default_factory=list)
 
@@ -63,6 +64,9 @@ class Answering:
                 yield self
             finally:
                 self.num_left = sum(not future.done() for future in self.submitted)
+
+    def close(self) -> None:
+        self.opened_with = ""
 
     def stop(self) -> None:
         self.stopped.set()

@@ -56,7 +56,7 @@ def test_an_older_attempt_writes_no_metrics_and_no_ending(directory: Path) -> No
 def test_an_older_attempt_writes_no_checkpoint(bench: Bench, directory: Path) -> None:
     begin_attempt(directory, "second")
     with pytest.raises(SupersededError):
-        Writer(Path(bench.base), directory, trust_remote_code=False).write({}, stamp(2))
+        Writer(Path(bench.base), directory, trust_remote_code=False).write(iter(()), stamp(2))
     assert not step_directory(directory, 2).exists()
 
 
