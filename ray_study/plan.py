@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ray_study import assets, faults, problems
-from ray_study.config import Model, Study
+from ray_study.config import Model, Study, Training
 from ray_study.grid import PlannedRun, benchmark_literal, planned
 from ray_study.manifests import digest
 from ray_study.models import facts, is_gated
@@ -14,6 +14,7 @@ from ray_study.plan_datasets import dataset_faults, dataset_lines, nearest_multi
 from ray_study.sweep_file import nearest
 from ray_study.train.cost import checkpoint_bytes, memory_per_worker, training_flops
 from ray_study.train.schedule import num_steps
+from ray_study.training import recipe_differences, set_beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ def plan(study: Study) -> Plan:
         *_fetches(study),
         *teacher_lines(study),
         *dataset_lines(study),
+        *recipe_lines(study),
         *_runs(study),
         *_scores(study),
         *_resources(study),
@@ -83,6 +85,29 @@ def saved_steps(study: Study, run: PlannedRun) -> tuple[int, ...] | None:
     if steps is None:
         return study.checkpoints.steps
     return (steps,) if run.stage == "pretrain" else study.checkpoints.at(steps)
+
+
+def recipe_lines(study: Study) -> list[str]:
+    """How the recipes in use differ from the other one, and what a file sets beside them; one line for all runs that share it."""
+    return list(dict.fromkeys(_recipe_line(run.training) for run in planned(study) if run.stage == "sft"))
+
+
+def _recipe_line(training: Training) -> str:
+    other = "standard" if training.recipe == "paper_faithful" else "paper_faithful"
+    differs = [f"{key} {_word(there)} (here {_here(training, key)})" for key, _, there in recipe_differences(training)]
+    beside = [f"{key} {_here(training, key)} (its own: {_word(own)})" for key, _, own in set_beside(training)]
+    said = f"recipe {training.recipe}; {other} has: {', '.join(differs) or 'nothing else'}"
+    return f"{said}; set beside it: {', '.join(beside)}" if beside else said
+
+
+def _here(training: Training, key: str) -> str:
+    value = _word(getattr(training, key))
+    stated = key == "loss_aggregation" and value == "micro_batch_token_mean"
+    return f"{value}, {training.layout_workers} workers x {training.layout_rows} rows" if stated else value
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _runs(study: Study) -> Iterator[str]:

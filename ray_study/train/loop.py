@@ -140,7 +140,7 @@ def train(task: Task, place: Place) -> None:
 
 def _rows(task: Task) -> Rows:
     """The run's rows; how many were over-long is logged."""
-    chat = Chat(task.base, trust_remote_code=task.trust_remote_code)
+    chat = Chat(task.base, trust_remote_code=task.trust_remote_code, end_token=task.training.end_token)
     examples = tables.read(task.examples, Example)
     found = tokenize(examples, chat, max_length=task.training.max_length, over_long=task.training.over_long)
     if found.num_dropped or found.num_truncated:
