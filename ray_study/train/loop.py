@@ -103,10 +103,10 @@ def train(task: Task, place: Place) -> None:
         step_tokens = sum(len(row.ids) for row in batch)
 
         loss, accuracy, seconds_since_kept = _gradient(task, place, engine, batch, time.monotonic() - kept_at)
-        _check_finite("loss", loss, step)
+        _check_finite("loss", loss, step, training)
         rate = learning_rate(training, step, last_step)
         norm = engine.step(rate)
-        _check_finite("gradient norm", norm, step)
+        _check_finite("gradient norm", norm, step, training)
         num_tokens += step_tokens
 
         metrics.write(
@@ -117,6 +117,7 @@ def train(task: Task, place: Place) -> None:
                 "learning_rate": rate,
                 "gradient_norm": norm,
                 "clipped": int(norm > training.max_grad_norm),
+                "skipped": int(not math.isfinite(norm)),
                 "tokens": step_tokens,
                 "supervised_tokens": num_targets,
                 "num_tokens": num_tokens,
@@ -176,9 +177,12 @@ def _gradient(task: Task, place: Place, engine: Engine, batch: list[Row], waited
     return loss_sum / num_targets, num_correct / num_targets, first_waited
 
 
-def _check_finite(name: str, value: float, step: int) -> None:
-    if not math.isfinite(value):
+def _check_finite(name: str, value: float, step: int, training: Training) -> None:
+    if math.isfinite(value):
+        return
+    if training.non_finite == "stop":
         raise NonFiniteError(f"the {name} of step {step} is {value}: the run has diverged; lower the learning rate, or warm up for longer")
+    log.warning("the %s of step %d is %s, so the step moves nothing", name, step, value)
 
 
 def _stamp(task: Task, step: int, num_tokens: int) -> Stamp:
