@@ -1,8 +1,8 @@
 """Problems as prompt ids and responses as target ids: the only caller of a tokenizer and of a chat template.
 
 Training and evaluation render a prompt here and nowhere else, so their ids are equal by construction. A response's ids are
-appended to the prompt's and closed by the tokenizer's own end token; where the model's full template would have rendered the
-pair otherwise, `Chat.differences` says so.
+appended to the prompt's and closed by the tokenizer's own end token, or by the template's where that is asked for; where the
+model's full template would have rendered the pair otherwise, `Chat.differences` says so.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transformers import AutoTokenizer
 
 from ray_study.config import WorkedExample
 from ray_study.manifests import digest
+
+EndToken = Literal["tokenizer", "template"]
+"""What closes a response that is learned from: the tokenizer's EOS, or the token that the chat template ends a turn with."""
 
 _MARK = "ray-study marks the place"
 
@@ -37,11 +40,16 @@ class Chat:
     """Sorted: the tokenizer's EOS, the template's end of turn, and what the generation config names as end."""
     template_hash: str
 
-    def __init__(self, directory: str | Path, *, trust_remote_code: bool = False) -> None:
+    def __init__(self, directory: str | Path, *, trust_remote_code: bool = False, end_token: EndToken = "tokenizer") -> None:
         """Loads the tokenizer of a checkpoint directory.
 
+        Args:
+            directory: with the tokenizer's files.
+            trust_remote_code: whether code that comes with them may run.
+            end_token: what closes a response; generation stops at either.
+
         Raises:
-            ValueError: it has no chat template, or no EOS token.
+            ValueError: it has no chat template, no EOS token, or a template that ends a turn with no special token where that is asked for.
         """
         self._tokenizer: Any = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=trust_remote_code)
         template = self._tokenizer.chat_template
@@ -54,7 +62,14 @@ class Chat:
             raise ValueError(f"the tokenizer in {directory} has no EOS token, so no model could learn to stop; set eos_token")
         self._eos_id = int(self._tokenizer.eos_token_id)
         self.template_hash = digest(template)
-        self.stop_ids = tuple(sorted({self._eos_id, *self._end_of_turn(), *_generation_ends(Path(directory))}))
+        ends = self._end_of_turn()
+        self.stop_ids = tuple(sorted({self._eos_id, *ends, *_generation_ends(Path(directory))}))
+        if end_token == "template" and not ends:
+            raise ValueError(
+                f"the chat template in {directory} ends a turn with no special token, so `end_token: template` has none to teach; set "
+                "end_token: tokenizer"
+            )
+        self._end_id = self._eos_id if end_token == "tokenizer" else min(ends)
 
     def prompt(self, text: str, *, worked_examples: Sequence[WorkedExample] = (), thinking: bool | None = None) -> Prompt:
         """The prompt of a problem: the user turn, after earlier turns where there are worked examples, and no system turn of ours.
@@ -72,8 +87,8 @@ class Chat:
         return Prompt(ids=self._ids(rendered), thinking_opened=added.rfind("<think>") > added.rfind("</think>"))
 
     def response_ids(self, text: str) -> tuple[int, ...]:
-        """The ids of a response, tokenised by itself and closed by the tokenizer's EOS, which is a target of training."""
-        return (*self._ids(text), self._eos_id)
+        """The ids of a response, tokenised by itself and closed by its end token, which is a target of training."""
+        return (*self._ids(text), self._end_id)
 
     def ids(self, text: str) -> tuple[int, ...]:
         """The ids of a bare text, without any token added."""
@@ -100,7 +115,7 @@ class Chat:
             return [f"the full template renders the response otherwise: it begins with {rest[:80]!r}"]
         if start > 0:
             found.append(f"the full template puts {rest[:start]!r} before the response")
-        end, ours = rest[start + len(response) :], self._tokenizer.convert_ids_to_tokens(self._eos_id)
+        end, ours = rest[start + len(response) :], self._tokenizer.convert_ids_to_tokens(self._end_id)
         if end != ours:
             found.append(f"the full template ends the response with {end!r}, training with {ours!r}")
         if not found and self._ids(full) != self._ids(asked) + self.response_ids(response):

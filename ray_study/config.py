@@ -6,6 +6,7 @@ Literals in the file identify results; what only says *where* something runs (`r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -28,51 +29,7 @@ from ray_study.teaching import Sampling as Sampling
 from ray_study.teaching import Select as Select
 from ray_study.teaching import Teacher as Teacher
 from ray_study.teaching import WorkedExample as WorkedExample
-
-
-class Training(Settings):
-    """How a student learns. The defaults are the study's recipe with an exact loss and fp32 master weights."""
-
-    epochs: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, ge=1)
-    """Exactly one of `epochs` and `steps`."""
-    batch_size: int = Field(256, ge=1)
-    """Rows in one optimizer step, over all workers."""
-    learning_rate: float = Field(5e-5, gt=0)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_share: float = Field(0.1, ge=0, le=1)
-    """Share of all steps during which the learning rate rises linearly from 0; constant runs warm up too."""
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
-    epsilon: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    max_length: int = Field(20000, ge=8)
-    """Most tokens of prompt and response together."""
-    over_long: Literal["drop", "truncate"] = "drop"
-    """What happens to rows over `max_length`; a truncated row has no end token to learn from. The number is recorded."""
-    shuffle: bool = True
-    """Another order each epoch, from the run's seed."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """Of the forward and backward pass."""
-    master_weights: Literal["fp32", "bf16"] = "fp32"
-    gradient_checkpointing: bool = False
-    engine: Literal["torch", "deepspeed"] = "torch"
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    micro_batch_size: int = Field(4, ge=1)
-    """Rows that one worker holds at once; never changes the gradient, so it does not identify a run."""
-    stop: Stop = Stop()
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.epochs is None) == (self.steps is None):
-            found = "both" if self.epochs is not None else "neither"
-            raise ValueError(f"expected exactly one of `epochs` and `steps`, found {found}")
-        if self.engine == "torch" and self.zero_stage != 0:
-            raise ValueError(f"zero_stage={self.zero_stage} needs `engine: deepspeed`")
-        if self.precision == "fp32" and self.master_weights == "bf16":
-            raise ValueError("master_weights: bf16 with precision: fp32 computes in more than it keeps; set precision: bf16")
-        return self
+from ray_study.training import Training as Training
 
 
 class Scratch(Settings):
@@ -160,6 +117,21 @@ def _check_axis(key: str, value: object) -> None:
             raise ValueError(f"axis `{key}`: {explain(error, ', '.join(SearchSpace.model_fields))}") from error
 
 
+def _check_point(point: dict[str, Any], swept: dict[str, tuple[Any, ...]]) -> None:
+    """Returns where a point of `sweep.points` narrows the sweep's own axes and says nothing that it cannot."""
+    for key, value in point.items():
+        if key in SCHEDULERS:
+            raise ValueError(NO_SCHEDULER.format(key=f"sweep.points.{key}"))
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if not values:
+            raise ValueError(f"points: `{key}` is an empty list; give it a value, or leave it out")
+        if any(isinstance(each, dict) for each in values):
+            raise ValueError(f"points: `{key}` is a search space, which goes beside `points`; give it values here")
+        stray = [each for each in values if each not in swept[key]] if key in swept else []
+        if stray:
+            raise ValueError(f"points: `{key}` names {stray}, and `sweep.{key}` is {list(swept[key])}; a point takes some of these")
+
+
 class Sweep(Settings):
     """The grid: every list is an axis, a search space is drawn `num_samples` times, and any key of `training` may be an axis."""
 
@@ -169,6 +141,8 @@ class Sweep(Settings):
     dataset: tuple[Name, ...]
     seed: tuple[int, ...] = (0,)
     num_samples: int = Field(1, ge=1)
+    points: tuple[dict[str, Any], ...] = ()
+    """Where the grid is no whole product: each point is a grid of its own, in which the values that it gives take an axis's place."""
 
     @field_validator("model", "dataset", mode="before", json_schema_input_type=Name | tuple[Name, ...])
     @classmethod
@@ -197,6 +171,23 @@ class Sweep(Settings):
             if len(set(values)) != len(values) or not values:
                 raise ValueError(f"axis `{key}` needs one or more different values, found {list(values)}")
         return self
+
+    @model_validator(mode="after")
+    def _check_points(self) -> Self:
+        swept = {key: getattr(self, key) for key in AXES}
+        for point in self.points:
+            _check_point(point, swept)
+        for key in AXES if self.points else ():
+            left = [value for value in swept[key] if not any(value in point_values(point, key, swept[key]) for point in self.points)]
+            if left:
+                raise ValueError(f"no point takes {left} of axis `{key}`; add one, or take them out")
+        return self
+
+
+def point_values(point: dict[str, Any], key: str, otherwise: Sequence[Any]) -> list[Any]:
+    """The values of an axis at a point of `sweep.points`, or those of the sweep where the point leaves it alone."""
+    value = point.get(key, otherwise)
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 class Benchmark(Settings):

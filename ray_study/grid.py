@@ -11,16 +11,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ray_study.config import Problems, SearchSpace, Study, Training
+from ray_study.config import AXES, Problems, SearchSpace, Study, Training, point_values
 from ray_study.manifests import digest
 from ray_study.rows import Stage
 from ray_study.settings import explain
 
 # They say where and how a run is computed and when it is given up, not what: the gradient is the same whatever they are.
-NOT_IDENTIFYING = frozenset({"micro_batch_size", "gradient_checkpointing", "stop"})
+NOT_IDENTIFYING = frozenset({"micro_batch_size", "gradient_checkpointing", "zero_stage", "stop"})
 
-VERSION = 1
-"""Raised by hand when the meaning of a run changes."""
+LAYOUT = frozenset({"layout_workers", "layout_rows"})
+"""They decide something only where the loss is aggregated for a stated layout."""
+
+VERSION = 2
+"""Raised by hand when the meaning of a run changes. 2: what a recipe sets is part of a run, and how its weights are split is none."""
 
 DATASET_VERSION = 2
 """Raised by hand when the meaning of an example changes. 2: an example says where it comes from and why it is there."""
@@ -81,15 +84,29 @@ def _grid(study: Study) -> list[PlannedRun]:
         raise ValueError(
             f"`sweep.num_samples`: found {study.sweep.num_samples}, which repeats equal runs, since no axis is a search space; use `seed`"
         )
+    points = study.sweep.points or ({},)
+    grids = [_axes_at(study, axes, point) for point in points]
+    # In a name stands what differs between the runs, in one grid or between two.
+    seen = [{key: tuple(map(repr, values)) for key, values in grid.items()} for grid in grids]
+    varied = {key for grid in seen for key in grid if any(other.get(key) != grid[key] for other in seen) or len(grid[key]) > 1}
+    return [run for grid in grids for run in _runs_of(study, grid, drawn, varied.union(drawn[0]))]
+
+
+def _axes_at(study: Study, axes: Mapping[str, list[Any]], point: dict[str, Any]) -> dict[str, list[Any]]:
+    """The listed axes of one point of the sweep, those that every run has first."""
+    fixed = {key: point_values(point, key, getattr(study.sweep, key)) for key in AXES}
+    training = {key: point_values(point, key, axes.get(key, ())) for key in dict.fromkeys((*axes, *point)) if key not in AXES}
+    return {**fixed, **training}
+
+
+def _runs_of(study: Study, grid: Mapping[str, list[Any]], drawn: list[dict[str, Any]], varied: set[str]) -> list[PlannedRun]:
     runs = []
-    for model, dataset, seed in itertools.product(study.sweep.model, study.sweep.dataset, study.sweep.seed):
-        for values in itertools.product(*axes.values()):
-            for draw in drawn:
-                point = {**dict(zip(axes, values, strict=True)), **draw}
-                training = resolve(study.training, point)
-                varied = {key: value for key, value in point.items() if key in drawn[0] or len(axes.get(key, ())) > 1}
-                label = [model, dataset, *(f"{key}={_text(value)}" for key, value in varied.items()), f"seed={seed}"]
-                runs.append(_sft_run(study, (model, dataset, seed), training, " ".join(label)))
+    for model, dataset, seed, *values in itertools.product(*grid.values()):
+        for draw in drawn:
+            point = {**dict(zip(list(grid)[len(AXES) :], values, strict=True)), **draw}
+            label = [f"{key}={_text(value)}" for key, value in point.items() if key in varied]
+            name = " ".join([model, dataset, *label, f"seed={seed}"])
+            runs.append(_sft_run(study, (model, dataset, seed), resolve(study.training, point), name))
     return runs
 
 
@@ -144,7 +161,8 @@ def resolve(training: Training, point: Mapping[str, Any]) -> Training:
     Raises:
         ValueError: the result is no valid setting.
     """
-    settings = training.model_dump()
+    # Only what was given: a recipe that is an axis sets the rest anew.
+    settings = training.model_dump(exclude_unset=True)
     if "steps" in point or "epochs" in point:
         settings = {**settings, "steps": None, "epochs": None}
     try:
@@ -155,8 +173,9 @@ def resolve(training: Training, point: Mapping[str, Any]) -> Training:
 
 
 def training_literal(training: Training) -> dict[str, Any]:
-    """What of the training settings decides the weights."""
-    return training.model_dump(mode="json", exclude=set(NOT_IDENTIFYING))
+    """What of the training settings decides the weights: all that a recipe sets, and not its name."""
+    unused = LAYOUT if training.loss_aggregation == "token_mean" else frozenset()
+    return training.model_dump(mode="json", exclude={"recipe", *NOT_IDENTIFYING, *unused})
 
 
 def problems_literal(problems: Problems) -> dict[str, Any]:

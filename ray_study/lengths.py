@@ -36,11 +36,12 @@ def count_rows(lab: Lab, run: PlannedRun, dataset: Result) -> Result:
         "tokenizer": read_manifest(Path(base)).identity,
         "max_length": training.max_length,
         "over_long": training.over_long,
+        "end_token": training.end_token,
     }
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         lab.progress(f"counting the tokens of {run.dataset} as {run.model} sees them")
-        chat = Chat(base, trust_remote_code=lab.study.models[run.model].trust_remote_code)
+        chat = Chat(base, trust_remote_code=lab.study.models[run.model].trust_remote_code, end_token=training.end_token)
         examples = dataset.rows(Example)
         counts = count(examples, chat, max_length=training.max_length, over_long=training.over_long)
         return {**counts, "num_examples": len(examples), "template_differences": differences(chat, examples)}

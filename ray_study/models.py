@@ -72,6 +72,11 @@ def is_gated(hub: str) -> bool:
     return hub.startswith(_GATED)
 
 
+def needs_remote_code(hub: str) -> bool:
+    """Whether a model of the Hub is known to run by code of its own, which transformers does not have."""
+    return hub.startswith(_REMOTE_CODE)
+
+
 def facts_of(config: Mapping[str, Any]) -> ModelFacts | None:
     """The facts that a `config.json` tells, or None for an architecture whose parameters are not counted here."""
     architecture = _ARCHITECTURES.get(str(config.get("model_type")))
@@ -150,20 +155,29 @@ _ARCHITECTURES: dict[str, Architecture] = {
     "qwen3": "qwen3",
 }
 
+_REMOTE_CODE = ("internlm/internlm2",)
+
 _GATED = ("meta-llama/", "google/gemma")
 
 _Row = tuple[tuple[int, int, int], tuple[int, int, int], int, int, bool]
 
-# Each from the model's published config.json: size, heads, vocabulary, positions, tied.
+# Each from the model's published config.json (huggingface.co/NAME/blob/main/config.json): size, heads, vocabulary, positions, tied. A model
+# that was tuned from a base has its shape, and more positions.
 _QWEN3: dict[str, _Row] = {
     "Qwen/Qwen3-0.6B-Base": ((1024, 28, 3072), (16, 8, 128), 151936, 32768, True),
     "Qwen/Qwen3-1.7B-Base": ((2048, 28, 6144), (16, 8, 128), 151936, 32768, True),
     "Qwen/Qwen3-4B-Base": ((2560, 36, 9728), (32, 8, 128), 151936, 32768, True),
     "Qwen/Qwen3-8B-Base": ((4096, 36, 12288), (32, 8, 128), 151936, 32768, False),
     "Qwen/Qwen3-14B-Base": ((5120, 40, 17408), (40, 8, 128), 151936, 32768, False),
+    "Qwen/Qwen3-0.6B": ((1024, 28, 3072), (16, 8, 128), 151936, 40960, True),
+    "Qwen/Qwen3-1.7B": ((2048, 28, 6144), (16, 8, 128), 151936, 40960, True),
+    "Qwen/Qwen3-4B": ((2560, 36, 9728), (32, 8, 128), 151936, 40960, True),
+    "Qwen/Qwen3-8B": ((4096, 36, 12288), (32, 8, 128), 151936, 40960, False),
+    "Qwen/Qwen3-14B": ((5120, 40, 17408), (40, 8, 128), 151936, 40960, False),
     "Qwen/Qwen3-32B": ((5120, 64, 25600), (64, 8, 128), 151936, 40960, False),
 }
 _QWEN2: dict[str, _Row] = {
+    "Qwen/Qwen2.5-0.5B": ((896, 24, 4864), (14, 2, 64), 151936, 32768, True),
     "Qwen/Qwen2.5-1.5B": ((1536, 28, 8960), (12, 2, 128), 151936, 131072, True),
     "Qwen/Qwen2.5-3B": ((2048, 36, 11008), (16, 2, 128), 151936, 32768, True),
     "Qwen/Qwen2.5-7B": ((3584, 28, 18944), (28, 4, 128), 152064, 131072, False),
@@ -175,6 +189,7 @@ _LLAMA: dict[str, _Row] = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": ((576, 30, 1536), (9, 3, 64), 49152, 8192, True),
     "HuggingFaceTB/SmolLM2-360M": ((960, 32, 2560), (15, 5, 64), 49152, 8192, True),
     "HuggingFaceTB/SmolLM2-360M-Instruct": ((960, 32, 2560), (15, 5, 64), 49152, 8192, True),
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct": ((2048, 24, 8192), (32, 32, 64), 49152, 8192, True),
     "HuggingFaceTB/SmolLM2-1.7B": ((2048, 24, 8192), (32, 32, 64), 49152, 8192, True),
 }
 

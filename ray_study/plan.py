@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ray_study import assets, faults, problems
-from ray_study.config import Model, Study
+from ray_study.config import Model, Study, Training
+from ray_study.fitting import fewest_workers, fits, fitted
 from ray_study.grid import PlannedRun, benchmark_literal, planned
 from ray_study.manifests import digest
-from ray_study.models import facts, is_gated
+from ray_study.models import facts, is_gated, needs_remote_code
 from ray_study.plan_datasets import dataset_faults, dataset_lines, nearest_multiples, num_examples, size_faults, teacher_lines
 from ray_study.sweep_file import nearest
-from ray_study.train.cost import checkpoint_bytes, memory_per_worker, training_flops
+from ray_study.train.accelerators import by_ray_type
+from ray_study.train.cost import UTILISATION, checkpoint_bytes, memory_per_worker, training_flops, training_seconds
 from ray_study.train.schedule import num_steps
+from ray_study.training import recipe_differences, set_beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ def plan(study: Study) -> Plan:
         *_fetches(study),
         *teacher_lines(study),
         *dataset_lines(study),
+        *recipe_lines(study),
         *_runs(study),
         *_scores(study),
         *_resources(study),
@@ -85,6 +89,29 @@ def saved_steps(study: Study, run: PlannedRun) -> tuple[int, ...] | None:
     return (steps,) if run.stage == "pretrain" else study.checkpoints.at(steps)
 
 
+def recipe_lines(study: Study) -> list[str]:
+    """How the recipes in use differ from the other one, and what a file sets beside them; one line for all runs that share it."""
+    return list(dict.fromkeys(_recipe_line(run.training) for run in planned(study) if run.stage == "sft"))
+
+
+def _recipe_line(training: Training) -> str:
+    other = "standard" if training.recipe == "paper_faithful" else "paper_faithful"
+    differs = [f"{key} {_word(there)} (here {_here(training, key)})" for key, _, there in recipe_differences(training)]
+    beside = [f"{key} {_here(training, key)} (its own: {_word(own)})" for key, _, own in set_beside(training)]
+    said = f"recipe {training.recipe}; {other} has: {', '.join(differs) or 'nothing else'}"
+    return f"{said}; set beside it: {', '.join(beside)}" if beside else said
+
+
+def _here(training: Training, key: str) -> str:
+    value = _word(getattr(training, key))
+    stated = key == "loss_aggregation" and value == "micro_batch_token_mean"
+    return f"{value}, {training.layout_workers} workers x {training.layout_rows} rows" if stated else value
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _runs(study: Study) -> Iterator[str]:
     for run in planned(study):
         steps = steps_of(study, run)
@@ -98,16 +125,35 @@ def _cost(study: Study, run: PlannedRun, steps: int | None, saved: tuple[int, ..
     found = facts(study.models[run.model])
     if found is None:
         return
-    resources = study.resources.train
-    memory = memory_per_worker(found, run.training, num_workers=resources.workers)
+    resources, training = study.resources.train, fitted(study, run)
+    memory = memory_per_worker(found, training, num_workers=resources.workers)
     size = checkpoint_bytes(found, study.models[run.model].dtype)
     parts = [f"{found.num_parameters / 1e6:,.1f}M parameters", f"about {memory.total / 1e9:,.1f} GB a worker"]
+    if resources.gpus_per_worker:
+        parts[-1] += f" ({_held(training)})"
     if saved is not None:
         parts.append(f"{len(saved)} checkpoints of {size / 1e9:,.2f} GB")
     if steps is not None:
-        tokens = steps * run.training.batch_size * run.training.max_length
-        parts.append(f"at most {training_flops(found, tokens, run.training.max_length):.1e} FLOPs")
+        tokens = steps * training.batch_size * training.max_length
+        flops = training_flops(found, tokens, training.max_length)
+        parts += [f"at most {flops:.1e} FLOPs", *_hours(study, flops)]
     yield "  " + ", ".join(parts)
+
+
+def _held(training: Training) -> str:
+    split = f"ZeRO {training.zero_stage}, " if training.engine == "deepspeed" else ""
+    again = ", activations computed again" if training.gradient_checkpointing else ""
+    return f"{split}{training.micro_batch_size} rows of {training.max_length} tokens at once{again}"
+
+
+def _hours(study: Study, flops: float) -> Iterator[str]:
+    """The time of a run, where the file names the accelerator."""
+    resources = study.resources.train
+    accelerator = by_ray_type(resources.accelerator_type)
+    if accelerator is not None:
+        peak = accelerator.peak_teraflops * 1e12
+        seconds = training_seconds(flops, peak_flops_per_second=peak, utilisation=UTILISATION, num_workers=resources.workers)
+        yield f"at most {seconds / 3600:,.1f} hours on {resources.workers} {accelerator.ray_type} at {UTILISATION:.0%} of their peak"
 
 
 def _scores(study: Study) -> Iterator[str]:
@@ -208,10 +254,14 @@ def _model_faults(model: Model, run: PlannedRun, study: Study) -> Iterator[str]:
     if run.training.max_length > found.positions:
         yield f"max_length {run.training.max_length} is beyond the model's {found.positions} positions; set it to that or less"
     resources = study.resources
-    if resources.train.gpus_per_worker:
-        memory = memory_per_worker(found, run.training, num_workers=resources.train.workers).total / 1e9
-        if memory > resources.gpu_memory_gigabytes:
-            yield (
-                f"needs about {memory:,.0f} GB a worker, the accelerators have {resources.gpu_memory_gigabytes:g} GB; use "
-                "engine: deepspeed with a higher zero_stage, more workers, gradient_checkpointing, or a smaller micro_batch_size"
-            )
+    if model.hub is not None and needs_remote_code(model.hub) and not model.trust_remote_code:
+        yield f"{model.hub} runs by code of its own, which transformers does not have; set `trust_remote_code: true` if you trust it"
+    training = fitted(study, run)
+    if resources.train.gpus_per_worker and not fits(study, run, training, resources.train.workers):
+        memory = memory_per_worker(found, training, num_workers=resources.train.workers).total / 1e9
+        fewest = fewest_workers(study, run)
+        yield (
+            f"needs about {memory:,.0f} GB a worker, the accelerators have {resources.gpu_memory_gigabytes:g} GB; use "
+            "engine: deepspeed with a higher zero_stage, more workers, gradient_checkpointing, or a smaller micro_batch_size"
+            + (f" ({fewest} workers would do)" if fewest is not None else "")
+        )

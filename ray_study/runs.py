@@ -11,6 +11,7 @@ from typing import Any
 
 from ray_study import materials, sweep
 from ray_study.config import Study
+from ray_study.fitting import fitted
 from ray_study.grid import PlannedRun, planned, training_literal
 from ray_study.lengths import count_rows
 from ray_study.making import unmade
@@ -177,7 +178,7 @@ def _job(work: _Work, run: PlannedRun, base: str) -> sweep.Job:
         base=base,
         examples=f"{work.datasets[run.dataset].path}/rows",
         steps=work.steps[run.id],
-        training=run.training,
+        training=fitted(lab.study, run),
         directory=workspace.path,
         resources=lab.study.resources.train,
         trust_remote_code=lab.study.models[run.model].trust_remote_code,

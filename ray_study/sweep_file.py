@@ -148,8 +148,12 @@ def _model_in(kind: Any) -> Any:
 def _unknown_axes(raw: Mapping[str, Any]) -> list[str]:
     known = [*Sweep.model_fields, *Training.model_fields]
     sweep = raw.get("sweep")
-    axes = [str(axis) for axis in sweep] if isinstance(sweep, dict) else []
-    return [f"unknown key `sweep.{axis}`; {nearest(axis, known)}" for axis in axes if axis not in (*known, *SCHEDULERS)]
+    if not isinstance(sweep, dict):
+        return []
+    points = sweep.get("points") if isinstance(sweep.get("points"), list) else []
+    places = [("sweep", sweep), *((f"sweep.points[{number}]", point) for number, point in enumerate(points or []))]
+    axes = [(where, str(axis)) for where, place in places if isinstance(place, dict) for axis in place]
+    return [f"unknown key `{where}.{axis}`; {nearest(axis, known)}" for where, axis in axes if axis not in (*known, *SCHEDULERS)]
 
 
 def _unresolved(study: Study) -> list[str]:

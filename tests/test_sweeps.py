@@ -13,6 +13,9 @@ import pytest
 import yaml
 
 from ray_study.__main__ import main
+from ray_study.config import Study
+from ray_study.grid import PlannedRun, planned
+from ray_study.sweep_file import read
 
 ROOT = Path(__file__).parents[1]
 SWEEPS = sorted((ROOT / "sweeps").rglob("*.yaml"))
@@ -60,6 +63,42 @@ def test_names_of_studies_are_unique_so_that_none_shares_a_store() -> None:
 def test_the_schema_in_the_repository_is_the_programs_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert (ROOT / "sweeps" / "schema.json").read_text() == capsys.readouterr().out, "ray-study schema > sweeps/schema.json"
+
+
+COT, NOCOT, NUMINA, COUNTDOWN, R1 = "Math-CoT-20k", "Math-NoCoT-20k", "NuminaMath-20k", "Countdown-CoT-20k", "DeepSeek-R1-20k"
+BIG = "Qwen/Qwen3-14B-Base"
+USUAL = (20480, 256, 8, 5e-5, "cosine", 4)
+"""Rows, batch, epochs, learning rate, schedule, rows of the authors' micro-batches."""
+
+THE_STUDYS_RUNS = {
+    *((BIG, COT, 20480, 256, epochs, 5e-5, "cosine", 4) for epochs in (1, 8, 16)),
+    *((BIG, COT, 20480, 256, epochs, 1e-5, "cosine", 4) for epochs in (1, 2)),
+    *((BIG, COT, 20480, 256, 16, rate, "constant", 4) for rate in (5e-5, 1e-4)),
+    (BIG, COT, 2560, 32, 8, 5e-5, "cosine", 4),
+    (BIG, COT, 20480, 32, 1, 5e-5, "cosine", 4),
+    *((BIG, data, *USUAL) for data in (NOCOT, NUMINA, COUNTDOWN, R1)),
+    *(("Qwen/Qwen3-8B-Base", data, *USUAL) for data in (COT, NOCOT, NUMINA, COUNTDOWN, R1)),
+    *(("internlm/internlm2_5-20b", data, *USUAL[:-1], 2) for data in (COT, NOCOT, NUMINA, COUNTDOWN, R1)),
+    *((f"Qwen/Qwen3-{size}-Base", data, *USUAL) for size in ("4B", "1.7B") for data in (COT, NOCOT, COUNTDOWN)),
+    *((f"Qwen/Qwen2.5-{size}", COT, *USUAL) for size in ("1.5B", "3B", "7B", "14B")),
+}
+"""One for each script in `training_scripts/` of github.com/Nebularaid2000/rethink_sft_generalization."""
+
+
+def facts_of(study: Study, run: PlannedRun) -> tuple[object, ...]:
+    """What a run of the study is told apart by."""
+    training, dataset = run.training, study.datasets[run.dataset]
+    by = (training.batch_size, training.epochs, training.learning_rate, training.schedule, training.layout_rows)
+    return (study.models[run.model].hub, str(dataset.name).removeprefix("jasonrqh/"), dataset.select.num_examples, *by)
+
+
+def test_the_papers_files_plan_exactly_the_33_runs_of_the_study_as_its_trainer_made_them() -> None:
+    assert len(THE_STUDYS_RUNS) == 33
+    studies = [read(path) for path in sorted((ROOT / "sweeps" / "paper").glob("*.yaml"))]
+    runs = [(study, run) for study in studies for run in planned(study)]
+    assert {facts_of(study, run) for study, run in runs} == THE_STUDYS_RUNS
+    assert {run.training.recipe for _, run in runs} == {"paper_faithful"}
+    assert len({run.id for _, run in runs}) == 33, "a run that stands in two files is one run"
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import uuid
@@ -275,10 +276,10 @@ class Metrics:
         self._file = path.open("a")
 
     def write(self, values: Mapping[str, float | int]) -> None:
-        """Appends one step's metrics; readers see whole lines."""
+        """Appends one step's metrics, without those that are no numbers; readers see whole lines."""
         if self._file is not None:
             check_attempt(self._directory)
-            self._file.write(json.dumps(dict(values)) + "\n")
+            self._file.write(json.dumps({name: value for name, value in values.items() if math.isfinite(value)}) + "\n")
             self._file.flush()
 
 

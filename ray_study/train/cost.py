@@ -12,6 +12,15 @@ LOGIT_CHUNK = 4096
 
 BYTES = {"bfloat16": 2, "float32": 4}
 
+REDUCE_BUCKET = 5 * 10**8
+LIVE_PARAMETERS = 10**9
+"""DeepSpeed's defaults (`reduce_bucket_size`, `stage3_max_live_parameters`): gradients that are added up at once, and weights of other
+workers that ZeRO-3 has here at once."""
+
+UTILISATION = 0.4
+"""Share of the peak that a time is estimated at. Published for large models: 46 % (PaLM, 2022, table 3), 38 to 43 % (Llama 3, 2024,
+table 4)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
@@ -27,6 +36,8 @@ class Memory:
     activations: int
     """Rough: what the backward pass needs of one micro-batch of the longest rows."""
     logits: int
+    buffers: int
+    """What DeepSpeed holds of others: gradients on their way, and under ZeRO-3 the weights that are computed with."""
 
     @property
     def total(self) -> int:
@@ -56,29 +67,38 @@ def memory_per_worker(found: ModelFacts, training: Training, *, num_workers: int
         optimizer=split(2 * kept * parameters, 1),
         activations=_activations(found, training),
         logits=_logits(found, training),
+        buffers=_buffers(parameters, training) if num_workers > 1 else 0,
     )
+
+
+def _buffers(parameters: int, training: Training) -> int:
+    """Bytes of DeepSpeed's buffers in the precision of the forward pass; plain torch adds gradients up where they lie."""
+    size = 2 if training.precision == "bf16" else 4
+    reduced = min(parameters, REDUCE_BUCKET) if training.zero_stage else 0
+    return size * (reduced + (min(parameters, LIVE_PARAMETERS) if training.zero_stage == 3 else 0))
 
 
 def _activations(found: ModelFacts, training: Training) -> int:
     """For each token and layer: the inputs of norms and projections, queries, keys and values, and four of the MLP's width.
 
+    Norms, those of queries and keys among them, keep their input and what they made of it in fp32; models without these keep less.
     Attention keeps nothing that grows with the square of the length (FlashAttention and its like). With gradient checkpointing a
     layer keeps its input alone, and one layer at a time is computed again (Chen et al., 2016).
     """
     queries, keys = found.num_heads * found.head_size, found.num_kv_heads * found.head_size
-    layer = 6 * found.hidden_size + 2 * queries + 2 * keys + 4 * found.intermediate_size
-    tokens = training.micro_batch_size * training.max_length
     size = 2 if training.precision == "bf16" else 4
+    normed = 4 * (4 * found.hidden_size + 2 * queries + 2 * keys)
+    layer = normed + size * (2 * found.hidden_size + 2 * queries + 2 * keys + 4 * found.intermediate_size)
+    last = 4 * 2 * found.hidden_size
+    tokens = training.micro_batch_size * training.max_length
     if training.gradient_checkpointing:
-        return tokens * size * (found.num_layers * found.hidden_size + layer)
-    return tokens * size * found.num_layers * layer
+        return tokens * (size * found.num_layers * found.hidden_size + layer + last)
+    return tokens * (found.num_layers * layer + last)
 
 
 def _logits(found: ModelFacts, training: Training) -> int:
-    """Logits, their log-softmax and its gradient in fp32, for a chunk of positions; ZeRO-3 cannot cut them."""
-    tokens = training.micro_batch_size * training.max_length
-    at_once = tokens if training.zero_stage == 3 else min(tokens, LOGIT_CHUNK)
-    return 3 * 4 * at_once * found.vocab_size
+    """Logits, their log-softmax and its gradient in fp32, for a chunk of positions."""
+    return 3 * 4 * min(training.micro_batch_size * training.max_length, LOGIT_CHUNK) * found.vocab_size
 
 
 def training_flops(found: ModelFacts, num_tokens: float, length: int) -> float:

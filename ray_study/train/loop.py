@@ -125,10 +125,10 @@ def _train(task: Task, place: Place, writer: checkpoints.Writer) -> None:
         step_tokens = sum(len(row.ids) for row in batch)
 
         loss, accuracy, seconds_since_kept = _gradient(task, place, engine, batch, _waited(task, kept_at, writer))
-        check_finite("loss", loss, step)
+        check_finite("loss", loss, step, training.non_finite)
         rate = learning_rate(training, step, last_step)
         norm = engine.step(rate)
-        check_finite("gradient norm", norm, step)
+        check_finite("gradient norm", norm, step, training.non_finite)
         num_tokens += step_tokens
 
         metrics.write(
@@ -139,6 +139,7 @@ def _train(task: Task, place: Place, writer: checkpoints.Writer) -> None:
                 "learning_rate": rate,
                 "gradient_norm": norm,
                 "clipped": int(norm > training.max_grad_norm),
+                "skipped": int(not math.isfinite(norm)),
                 "tokens": step_tokens,
                 "supervised_tokens": num_targets,
                 "num_tokens": num_tokens,
@@ -198,7 +199,7 @@ def _is_due(task: Task, step: int, seconds_since_kept: float) -> bool:
 
 def _rows(task: Task) -> Rows:
     """The run's rows; how many were over-long is logged."""
-    chat = Chat(task.base, trust_remote_code=task.trust_remote_code)
+    chat = Chat(task.base, trust_remote_code=task.trust_remote_code, end_token=task.training.end_token)
     examples = tables.read(task.examples, Example)
     found = tokenize(examples, chat, max_length=task.training.max_length, over_long=task.training.over_long)
     if found.num_dropped or found.num_truncated:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from ray_study.config import Stop
+
+log = logging.getLogger(__name__)
 
 
 class NonFiniteError(ArithmeticError):
@@ -17,14 +21,17 @@ class StoppedError(RuntimeError):
     """A rule of `training.stop` ended the run; the message is the reason."""
 
 
-def check_finite(name: str, value: float, step: int) -> None:
-    """Returns where the value of a step is a number.
+def check_finite(name: str, value: float, step: int, otherwise: Literal["stop", "skip"]) -> None:
+    """Returns where the value of a step is a number, or where a step without one is only left out.
 
     Raises:
-        NonFiniteError: it is none.
+        NonFiniteError: it is none, and `otherwise` is to stop.
     """
-    if not math.isfinite(value):
+    if math.isfinite(value):
+        return
+    if otherwise == "stop":
         raise NonFiniteError(f"the {name} of step {step} is {value}: the run has diverged; lower the learning rate, or warm up for longer")
+    log.warning("the %s of step %d is %s, so the step moves nothing", name, step, value)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ class Watch:
             if time.monotonic() - self.told_at >= PROGRESS_SECONDS or self.last_step == self.steps[-1]:
                 self.told_at = time.monotonic()
                 self.progress(
-                    f"{self.run.name}: step {self.last_step} of {self.steps[-1]}, loss {values['loss']:.3f}, "
+                    f"{self.run.name}: step {self.last_step} of {self.steps[-1]}, loss {values.get('loss', math.nan):.3f}, "
                     f"{values['tokens_per_second']:,.0f} tokens/s"
                 )
 

@@ -41,6 +41,23 @@ def test_the_end_token_closes_every_response(tmp_path: Path) -> None:
     assert made.decode(ids) == "The sum is \\boxed{50}."
 
 
+def test_a_response_is_closed_by_the_end_that_is_asked_for_and_generation_stops_at_both(tmp_path: Path) -> None:
+    base = chat(tmp_path, eos_token="<|endoftext|>")
+    by_template = Chat(tmp_path, end_token="template")
+    assert base.response_ids("2")[:-1] == by_template.response_ids("2")[:-1] == base.ids("2")
+    assert [made.response_ids("2")[-1:] for made in (base, by_template)] == [base.ids("<|endoftext|>"), base.ids("<|im_end|>")]
+    for server in (base, by_template):
+        assert {base.response_ids("2")[-1], by_template.response_ids("2")[-1]} <= set(server.stop_ids)
+    assert "training with '<|endoftext|>'" in base.differences("Hi", "2")[0]
+    assert "training with '<|im_end|>'" in by_template.differences("Hi", "2")[0]
+
+
+def test_a_template_that_ends_a_turn_with_plain_text_has_no_end_token_to_teach(tmp_path: Path) -> None:
+    chat(tmp_path, "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}")
+    with pytest.raises(ValueError, match=r"ends a turn with no special token.*set end_token: tokenizer"):
+        Chat(tmp_path, end_token="template")
+
+
 def test_the_prompt_is_the_same_for_whoever_renders_it_and_stands_before_the_response(tmp_path: Path) -> None:
     trainer, server = chat(tmp_path), Chat(tmp_path)
     prompt = trainer.prompt("What is 1 + 1?")

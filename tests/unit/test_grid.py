@@ -201,3 +201,54 @@ def test_where_a_server_stands_identifies_nothing_and_its_model_does() -> None:
     assert "one.example" not in str(literal())
     assert "TEACHER_KEY" not in str(literal(key_from="TEACHER_KEY"))
     assert literal() != literal(model="another")
+
+
+POINTS = {
+    "models/other": {"scratch": {"hidden_size": 32, "num_layers": 1, "positions": 256}, "dtype": "float32"},
+    "sweep/model": ["tiny", "other"],
+    "sweep/points": [
+        {"model": "tiny", "learning_rate": [1e-3, 2e-3]},
+        {"model": ["other"], "dataset": "cot", "batch_size": 4},
+    ],
+}
+
+
+def test_points_are_grids_of_their_own_in_the_order_of_the_file() -> None:
+    runs = planned(study(POINTS))
+    assert [run.name for run in runs] == [
+        "tiny cot learning_rate=0.001 seed=0",
+        "tiny cot learning_rate=0.002 seed=0",
+        "tiny nocot learning_rate=0.001 seed=0",
+        "tiny nocot learning_rate=0.002 seed=0",
+        "other cot batch_size=4 seed=0",
+    ]
+    assert [run.training.batch_size for run in runs] == [8, 8, 8, 8, 4]
+    product = planned(study({"sweep/learning_rate": [1e-3, 2e-3]}))
+    assert [run.id for run in runs[:4]] == [run.id for run in product], "a point makes the runs that a product would"
+
+
+def test_a_point_takes_the_place_of_an_axis_and_leaves_the_others() -> None:
+    runs = planned(
+        study({"sweep/dataset": "cot", "sweep/batch_size": [4, 8], "sweep/points": [{"epochs": 1}, {"steps": 8, "batch_size": 2}]})
+    )
+    assert [(run.training.epochs, run.training.steps, run.training.batch_size) for run in runs] == [
+        (1, None, 4),
+        (1, None, 8),
+        (None, 8, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ([{"model": "big"}], r"`model` names \['big'\], and `sweep.model` is \['tiny'\]; a point takes some of these"),
+        ([{"dataset": "cot"}], r"no point takes \['nocot'\] of axis `dataset`; add one, or take them out"),
+        ([{"learning_rate": {"uniform": [0, 1]}}], "is a search space, which goes beside `points`"),
+        ([{"learning_rate": []}], "is an empty list"),
+        ([{"scheduler": "asha"}], "is refused: stopping runs on an evaluation score"),
+        ([{}, {}], "differ in nothing that decides their weights"),
+    ],
+)
+def test_a_point_that_cannot_be_is_refused(points: list[dict[str, Any]], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        planned(study({"sweep/points": points}))

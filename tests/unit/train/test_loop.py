@@ -181,6 +181,20 @@ def test_a_run_that_diverges_stops_with_the_step(bench: Bench) -> None:
     assert not (Path(task.directory) / "step-000006").exists()
 
 
+def test_a_step_without_a_finite_gradient_moves_nothing_where_it_is_to_be_skipped(bench: Bench) -> None:
+    # The second step goes so far that no later one has a finite gradient.
+    far = {"learning_rate": 1e30, "schedule": "constant", "schedule_from": 0, "warmup_share": 1 / 6, "max_grad_norm": 1e30}
+    directory = _run(bench.task("r", _training(non_finite="skip", **far), steps=(1, 2, 4, 6)))
+    rows = _metrics(directory)
+    assert [row["skipped"] for row in rows] == [0, 0, 1, 1, 1, 1]
+    assert "loss" in rows[1]
+    assert "gradient_norm" not in rows[3], "what is no number is missing"
+    assert _same(_weights(directory, 2), _weights(directory, 6))
+    # And the first step, at time 0 of a warm-up, has a rate of 0.
+    assert rows[0]["learning_rate"] == 0
+    assert _same(_weights(directory, 1), load_file(Path(bench.base) / "model.safetensors"))
+
+
 def test_gradients_are_clipped_by_their_global_norm_and_the_norm_before_is_recorded(bench: Bench) -> None:
     free = _metrics(_run(bench.task("free", _training(steps=1, max_grad_norm=1e9), steps=(1,))))[0]
     clipped = _metrics(_run(bench.task("clipped", _training(steps=1, max_grad_norm=1e-3), steps=(1,))))[0]

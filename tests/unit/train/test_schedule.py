@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
+import torch
+from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from ray_study.config import Training
-from ray_study.train.schedule import learning_rate, num_steps
+from ray_study.train.schedule import learning_rate, num_steps, num_warmup_steps
 
 
 def test_epochs_count_whole_batches() -> None:
@@ -36,3 +40,30 @@ def test_cosine_and_linear_fall_to_half_in_the_middle_and_towards_0_at_the_end()
 
 def test_a_run_of_one_step_learns_at_the_peak() -> None:
     assert learning_rate(Training(steps=1, learning_rate=0.5), 1, 1) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("last", "share"), [(640, 0.1), (80, 0.1), (86, 0.1), (100, 0.29), (20, 0.0), (1, 0.5)])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_counted_from_0_each_step_has_the_rate_of_the_usual_schedulers(schedule: str, last: int, share: float) -> None:
+    training = Training.model_validate({"steps": last, "schedule": schedule, "warmup_share": share, "schedule_from": 0})
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=training.learning_rate)
+    warmup = num_warmup_steps(training, last)
+    usual = {
+        "cosine": lambda: get_cosine_schedule_with_warmup(optimizer, warmup, last),
+        "linear": lambda: get_linear_schedule_with_warmup(optimizer, warmup, last),
+        "constant": lambda: get_constant_schedule_with_warmup(optimizer, warmup),
+    }[schedule]()
+    expected = []
+    with warnings.catch_warnings():
+        # Nothing is learned here, so the scheduler steps alone.
+        warnings.simplefilter("ignore")
+        for _ in range(last):
+            expected.append(float(usual.get_last_lr()[0]))
+            usual.step()
+    assert [learning_rate(training, step, last) for step in range(1, last + 1)] == pytest.approx(expected, rel=1e-12)
+    assert expected[0] == (0.0 if warmup else training.learning_rate)
+
+
+def test_a_broken_warm_up_is_cut_where_time_is_counted_from_0() -> None:
+    assert [num_warmup_steps(Training.model_validate({"steps": 86, "schedule_from": start}), 86) for start in (0, 1)] == [8, 9]
+    assert num_warmup_steps(Training(steps=100, schedule_from=0, warmup_share=0.29), 100) == 29
