@@ -50,6 +50,9 @@ class Training(Settings):
     """What happens to rows over `max_length`; a truncated row has no end token to learn from. The number is recorded."""
     shuffle: bool = True
     """Another order each epoch, from the run's seed."""
+    held_out: int = Field(0, ge=0)
+    """Examples of the data set that the run never learns from; its loss on them is measured at each checkpoint. Whole problems are taken in
+    the order of a hash of their ids until there are so many. None by default, since the study learns from every row."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of the forward and backward pass."""
     master_weights: Literal["fp32", "bf16"] = "fp32"

@@ -53,6 +53,8 @@ class Task:
     resume_seconds: float
     """Least time between two resume states: what a crash costs at most, and what writing them may cost."""
     trust_remote_code: bool
+    peak_teraflops: float | None = None
+    """As `TrainResources.peak_teraflops`."""
 
 
 def worker(settings: dict[str, Any]) -> None:
