@@ -60,7 +60,13 @@ class Training(Settings):
     engine: Literal["torch", "deepspeed"] = "torch"
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch_size: int = Field(4, ge=1)
-    """Rows that one worker holds at once; never changes the gradient, so it does not identify a run."""
+    """Rows that one worker holds at once where they are padded; never changes the gradient, so it does not identify a run."""
+    packing: bool = True
+    """Rows one after the other without padding, none seeing another; they are padded all the same where a model cannot take them so.
+    Does not identify a run."""
+    micro_batch_tokens: int | None = Field(None, ge=8)
+    """Tokens that one worker holds at once where rows are packed, or as many as the longest row of the step has; does not identify a
+    run. Empty takes as many as `micro_batch_size` rows of `max_length` have."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -72,6 +78,13 @@ class Training(Settings):
         if self.precision == "fp32" and self.master_weights == "bf16":
             raise ValueError("master_weights: bf16 with precision: fp32 computes in more than it keeps; set precision: bf16")
         return self
+
+    @property
+    def tokens_at_once(self) -> int:
+        """Most tokens of a micro-batch, padding included."""
+        if self.packing and self.micro_batch_tokens is not None:
+            return max(self.micro_batch_tokens, self.max_length)
+        return self.micro_batch_size * self.max_length
 
 
 class Scratch(Settings):

@@ -21,11 +21,13 @@ from ray_study.config import Training
 from ray_study.model_files import Stamp
 from ray_study.rows import Example
 from ray_study.train import checkpoints
-from ray_study.train.batches import Order, collate, share, stable_seed
+from ray_study.train.attention import take_packed
+from ray_study.train.batches import Cut, Order, micro_batches, stable_seed
 from ray_study.train.layout import seconds_spent
 from ray_study.train.parallel import Engine, Place, here, make_engine
 from ray_study.train.schedule import learning_rate
 from ray_study.train.tokenizing import Row, Rows, tokenize
+from ray_study.train.weighting import row_weights
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ def train(task: Task, place: Place) -> None:
     transformers_logging.disable_progress_bar()
     found = _rows(task)
     order = Order(len(found.rows), batch_size=training.batch_size, seed=task.seed, shuffle=training.shuffle)
-    engine = _engine(task, place)
+    engine, cut = _engine(task, place)
     progress = checkpoints.read_state(directory, engine, place)
     num_tokens = progress["num_tokens"]
     writer = checkpoints.Writer(Path(task.base), directory, trust_remote_code=task.trust_remote_code)
@@ -104,8 +106,8 @@ def train(task: Task, place: Place) -> None:
         num_targets = sum(row.num_targets for row in batch)
         step_tokens = sum(len(row.ids) for row in batch)
 
-        loss, accuracy, seconds_since_kept = _gradient(task, place, engine, batch, time.monotonic() - kept_at)
-        _check_finite("loss", loss, step)
+        told, seconds_since_kept = _gradient(training, place, engine, batch, cut, time.monotonic() - kept_at)
+        _check_finite("loss", told["loss"], step)
         rate = learning_rate(training, step, last_step)
         norm = engine.step(rate)
         _check_finite("gradient norm", norm, step)
@@ -114,8 +116,7 @@ def train(task: Task, place: Place) -> None:
         metrics.write(
             {
                 "step": step,
-                "loss": loss,
-                "token_accuracy": accuracy,
+                **told,
                 "learning_rate": rate,
                 "gradient_norm": norm,
                 "clipped": int(norm > training.max_grad_norm),
@@ -153,29 +154,37 @@ def _rows(task: Task) -> Rows:
     return found
 
 
-def _engine(task: Task, place: Place) -> Engine:
+def _engine(task: Task, place: Place) -> tuple[Engine, Cut]:
+    """What learns, and how a step's batch is cut for it."""
     training = task.training
     if training.batch_size % place.num_workers:
         raise ValueError(f"batch_size {training.batch_size} is not divisible by {place.num_workers} workers; change one of them")
     torch.manual_seed(stable_seed("model", task.seed))
     dtype = torch.bfloat16 if training.master_weights == "bf16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(task.base, dtype=dtype, local_files_only=True, trust_remote_code=task.trust_remote_code)
-    local = training.batch_size // place.num_workers
-    return make_engine(model, training, place, num_micro_batches=math.ceil(local / training.micro_batch_size))
+    packed = training.packing and take_packed(model)
+    at_most = training.tokens_at_once if packed else training.micro_batch_size
+    return make_engine(model, training, place), Cut(rank=place.rank, num_workers=place.num_workers, packed=packed, at_most=at_most)
 
 
-def _gradient(task: Task, place: Place, engine: Engine, batch: list[Row], waited: float) -> tuple[float, float, float]:
-    """Loss and token accuracy over the whole batch, its gradient accumulated; and the first worker's clock, for all to agree on."""
-    num_targets = sum(row.num_targets for row in batch)
-    parts = share(batch, rank=place.rank, num_workers=place.num_workers, micro_batch_size=task.training.micro_batch_size)
-    totals = torch.zeros(3, dtype=torch.float64, device=place.device)
+def _gradient(
+    training: Training, place: Place, engine: Engine, batch: list[Row], cut: Cut, waited: float
+) -> tuple[dict[str, float], float]:
+    """The step's gradient is accumulated; what was found of the whole batch, and the first worker's clock, for all to agree on.
+
+    `loss` is the mean negative log-likelihood of the response tokens, each counted once whatever its weight in the gradient; `entropy`
+    is the mean entropy of the predictions at the same positions. Both are in nats.
+    """
+    num_targets = [row.num_targets for row in batch]
+    parts = list(micro_batches(batch, row_weights(num_targets, training), cut))
+    totals = torch.zeros(4, dtype=torch.float64, device=place.device)
     for index, part in enumerate(parts):
-        tensors = {name: tensor.to(place.device) for name, tensor in collate(part, pad_id=0).items()}
-        loss, correct = engine.accumulate(tensors, num_targets, last=index == len(parts) - 1)
-        totals += torch.stack([loss.double(), correct.double(), torch.zeros_like(loss, dtype=torch.float64)])
-    totals[2] = waited if place.is_first else 0.0
-    loss_sum, num_correct, first_waited = place.sum(totals)
-    return loss_sum / num_targets, num_correct / num_targets, first_waited
+        on_device = {name: value.to(place.device) if isinstance(value, torch.Tensor) else value for name, value in part.items()}
+        totals[:3] += engine.accumulate(on_device, last=index == len(parts) - 1)
+    totals[3] = waited if place.is_first else 0.0
+    loss, hits, entropy, first_waited = place.sum(totals)
+    whole = sum(num_targets)
+    return {"loss": loss / whole, "token_accuracy": hits / whole, "entropy": entropy / whole}, first_waited
 
 
 def _check_finite(name: str, value: float, step: int) -> None:
