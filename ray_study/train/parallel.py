@@ -36,6 +36,10 @@ class Place:
         """Whether it writes what is written once."""
         return self.rank == 0
 
+    def take(self, batch: Batch) -> Batch:
+        """A micro-batch with its tensors on this worker's device."""
+        return {name: value.to(self.device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+
     def sum(self, values: torch.Tensor) -> list[float]:
         """The values added up over all workers."""
         if self.num_workers > 1:
@@ -68,6 +72,9 @@ class Engine(Protocol):
             batch: one micro-batch of this worker, from `batches.micro_batches`.
             last: whether it is this worker's last micro-batch of the step.
         """
+
+    def measure(self, batch: Batch) -> torch.Tensor:
+        """The three sums of `LossHead.forward` over one micro-batch, without dropout; nothing is learned. Every worker must call it."""
 
     def step(self, learning_rate: float) -> float:
         """The global gradient norm before clipping, once the weights have moved; they stay where they are if it is not finite."""
@@ -125,6 +132,15 @@ class TorchEngine:
                 loss, sums = self._module(**batch)
             # DDP averages over workers, and what is wanted is the sum.
             (loss * self._place.num_workers).backward()
+        return sums  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def measure(self, batch: Batch) -> torch.Tensor:
+        """See `Engine`; not through DDP, which has nothing to add up here."""
+        self._loss.eval()
+        with torch.autocast(self._place.device.type, dtype=torch.bfloat16, enabled=self._autocast):
+            _, sums = self._loss(**batch)
+        self._loss.train()
         return sums  # type: ignore[no-any-return]
 
     def step(self, learning_rate: float) -> float:
@@ -188,6 +204,14 @@ class ZeroEngine:
         loss, sums = self._engine(**batch)
         # It averages over workers, and what is wanted is the sum.
         self._engine.backward(loss * self._place.num_workers, scale_wrt_gas=False)
+        return sums  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def measure(self, batch: Batch) -> torch.Tensor:
+        """See `Engine`."""
+        self._engine.eval()
+        _, sums = self._engine(**batch)
+        self._engine.train()
         return sums  # type: ignore[no-any-return]
 
     def step(self, learning_rate: float) -> float:

@@ -38,14 +38,11 @@ class Usage:
         elif device.type == "cuda" and training.precision == "bf16":
             self._peak = peak_flops(torch.cuda.get_device_name(device))
 
-    def begin_step(self) -> None:
-        """Forgets how much memory the step before took at most."""
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
-
     def of_step(self, batch: Sequence[Row], seconds: float, num_workers: int) -> dict[str, float]:
         """`memory_bytes`, and `model_flops_utilisation` where peak and model are known, of a step over `batch` by all workers."""
         found = {"memory_bytes": float(memory_bytes(self._device))}
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
         if self._peak is not None and self._facts is not None:
             found["model_flops_utilisation"] = step_flops(self._facts, batch) / (seconds * num_workers * self._peak)
         return found
@@ -65,7 +62,7 @@ def step_flops(facts: ModelFacts, batch: Sequence[Row]) -> float:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """Bytes that torch had allocated at most since `begin_step` on an accelerator; on a CPU those that this process holds now."""
+    """Bytes that torch had allocated at most since they were last reset, on an accelerator; on a CPU those that this process holds now."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     pages = Path("/proc/self/statm")

@@ -6,18 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_run import Bench
+from tiny_run import SCRATCH, Bench
 from transformers import AutoModelForCausalLM
 
 from ray_study import tables
 from ray_study.chat import Chat
 from ray_study.config import Training
 from ray_study.manifests import MANIFEST, check_files, read_manifest
+from ray_study.models import BYTE_VOCABULARY, scratch_facts
 from ray_study.rows import Example
 from ray_study.train.attention import take_packed
 from ray_study.train.batches import Cut, Order, micro_batches
@@ -232,3 +234,16 @@ def test_a_state_kept_by_other_workers_is_refused(bench: Bench) -> None:
     (slot.parent / "latest.json").write_text(json.dumps({"slot": "a", "num_workers": 2, "progress": {"step": 3, "num_tokens": 1}}))
     with pytest.raises(ValueError, match="was written by 2 workers, found 1"):
         train(task, CPU)
+
+
+def test_every_step_tells_what_was_clipped_so_far_and_what_it_took(bench: Bench) -> None:
+    task = replace(bench.task("r", _training(), steps=(3, 6), resume_seconds=0), peak_teraflops=1e-3)
+    rows = _metrics(_run(task))
+    clipped = [row["clipped"] for row in rows]
+    assert [row["clipped_share"] for row in rows] == pytest.approx([sum(clipped[:step]) / step for step in range(1, 7)])
+    facts = scratch_facts(SCRATCH)
+    assert all(row["memory_bytes"] > 10 * 4 * facts.num_parameters for row in rows)
+    # Products take most of what a step takes, so this is about the share of a peak of 1 GFLOP/s.
+    for row in rows:
+        least = 6 * (facts.num_parameters - BYTE_VOCABULARY * facts.hidden_size) * row["tokens_per_second"] / 1e9
+        assert least < row["model_flops_utilisation"] < 2.5 * least
