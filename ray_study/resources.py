@@ -47,6 +47,9 @@ class TrainResources(Settings):
     concurrent_runs: int = Field(1, ge=1)
     max_failures: int = Field(1, ge=0)
     """How often a run goes on from its resume state before it counts as failed."""
+    peak_teraflops: float | None = Field(None, gt=0)
+    """What a worker's device does at most in the precision of the runs, 1e12 FLOP/s, for the utilisation that is logged. Empty: what is
+    known of an accelerator by its name; nothing on a CPU."""
     accelerator_type: str | None = None
 
 
