@@ -33,6 +33,7 @@ check: $(STAMP) ## lint, format, types, and notebooks without outputs
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
 
 bench: $(STAMP) ## every script of benchmarks/, into benchmarks/results.json and a table
+	$(BIN)/pip install --quiet --no-deps -r requirements/bench.txt
 	$(BIN)/python benchmarks/run_all.py
 
 clean: ## remove .venv and caches; results/ stays

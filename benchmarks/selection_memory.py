@@ -139,7 +139,11 @@ def main() -> int:
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as root:
         lab = materials.Lab(
-            study=study(), store=Store(root, "memory"), engines=Engines(print, shard_size=1, owner="benchmark"), cache=Path(root) / "cache", progress=print
+            study=study(),
+            store=Store(root, "memory"),
+            engines=Engines(print, shard_size=1, owner="benchmark"),
+            cache=Path(root) / "cache",
+            progress=print,
         )
         for part, spent in timed(lab, options.problems, options.attempts):
             seconds[part] = round(spent, 1)

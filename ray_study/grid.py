@@ -17,7 +17,7 @@ from ray_study.rows import Stage
 from ray_study.settings import explain
 
 # They say where and how a run is computed and when it is given up, not what: the gradient is the same whatever they are.
-NOT_IDENTIFYING = frozenset({"micro_batch_size", "gradient_checkpointing", "zero_stage", "stop"})
+NOT_IDENTIFYING = frozenset({"micro_batch_size", "packing", "micro_batch_tokens", "gradient_checkpointing", "zero_stage", "stop"})
 
 LAYOUT = frozenset({"layout_workers", "layout_rows"})
 """They decide something only where the loss is aggregated for a stated layout."""

@@ -12,10 +12,11 @@ from ray_study.manifests import read_manifest
 from ray_study.materials import Lab
 from ray_study.rows import Example
 from ray_study.store import Result, Workspace
+from ray_study.train.holding_out import split
 from ray_study.train.tokenizing import count
 
-VERSION = 1
-"""Raised by hand when the meaning of the counts changes."""
+VERSION = 2
+"""Raised by hand when the meaning of the counts changes. 2: some examples may be held out."""
 
 COMPARED = 3
 """Rows by which the model's full template is compared with what training does."""
@@ -24,10 +25,11 @@ COMPARED = 3
 def count_rows(lab: Lab, run: PlannedRun, dataset: Result) -> Result:
     """The counts of a run's rows (`num_rows`, `num_dropped`, `num_truncated`), made once for a tokenizer and a `max_length`.
 
-    Its record also has `template_differences`: where the model's full template renders the first rows otherwise than training does.
+    Its record also has `num_held_out`, examples that are none of these, and `template_differences`: where the model's full template
+    renders the first rows otherwise than training does.
 
     Raises:
-        ValueError: the model's tokenizer cannot render a prompt.
+        ValueError: the model's tokenizer cannot render a prompt, or every example would be held out.
     """
     base = materials.base_directory(lab, run.model)
     training = run.training
@@ -37,14 +39,17 @@ def count_rows(lab: Lab, run: PlannedRun, dataset: Result) -> Result:
         "max_length": training.max_length,
         "over_long": training.over_long,
         "end_token": training.end_token,
+        "held_out": training.held_out,
     }
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         lab.progress(f"counting the tokens of {run.dataset} as {run.model} sees them")
         chat = Chat(base, trust_remote_code=lab.study.models[run.model].trust_remote_code, end_token=training.end_token)
         examples = dataset.rows(Example)
-        counts = count(examples, chat, max_length=training.max_length, over_long=training.over_long)
-        return {**counts, "num_examples": len(examples), "template_differences": differences(chat, examples)}
+        learned, held_out = split(examples, training.held_out)
+        counts = count(learned, chat, max_length=training.max_length, over_long=training.over_long)
+        facts = {"num_examples": len(examples), "num_held_out": len(held_out)}
+        return {**counts, **facts, "template_differences": differences(chat, examples)}
 
     return lab.store.make("lengths", inputs, build, version=VERSION, sources=[dataset])
 

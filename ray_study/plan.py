@@ -78,7 +78,8 @@ def steps_of(study: Study, run: PlannedRun) -> int | None:
     if run.training.steps is not None:
         return run.training.steps
     examples = num_examples(study, run.dataset)
-    return None if examples is None or examples < run.training.batch_size else num_steps(run.training, examples)
+    learned = None if examples is None else examples - run.training.held_out
+    return None if learned is None or learned < run.training.batch_size else num_steps(run.training, learned)
 
 
 def saved_steps(study: Study, run: PlannedRun) -> tuple[int, ...] | None:

@@ -120,15 +120,17 @@ def _too_many(study: Study, dataset: Dataset) -> Iterator[str]:
 
 def size_faults(study: Study, run: PlannedRun) -> Iterator[str]:
     """What cannot work about the number of examples that a run trains on."""
-    examples, size = num_examples(study, run.dataset), run.training.batch_size
-    if examples is not None and examples < size:
-        yield f"data set {run.dataset!r} has {examples} examples, fewer than one batch of {size}; ask for more, or a smaller batch"
+    examples, size, held_out = num_examples(study, run.dataset), run.training.batch_size, run.training.held_out
+    less = f" less {held_out} held out" if held_out else ""
+    if examples is not None and examples - held_out < size:
+        yield f"data set {run.dataset!r} has {examples} examples{less}, fewer than one batch of {size}; ask for more, or a smaller batch"
         return
     fixed = study.datasets[run.dataset].select.num_examples
-    if fixed is not None and fixed % size:
+    if fixed is not None and (fixed - held_out) % size:
+        more = f", and {held_out} more" if held_out else ""
         yield (
-            f"data set {run.dataset!r} has {fixed} examples, no multiple of the batch of {size}, so one batch of every epoch would be "
-            f"smaller or left out; the nearest sizes are {nearest_multiples(fixed, size)}"
+            f"data set {run.dataset!r} has {fixed} examples{less}, no multiple of the batch of {size}, so one batch of every epoch would "
+            f"be smaller or left out; the nearest sizes are {nearest_multiples(fixed - held_out, size)}{more}"
         )
 
 

@@ -111,7 +111,7 @@ class Publisher:
         found = (self._store.read_json(LENGTHS) or {}).get(run)
         if found is None:
             return
-        counts = {key: str(found[key]) for key in ("num_rows", "num_dropped", "num_truncated")}
+        counts = {key: str(found[key]) for key in ("num_rows", "num_held_out", "num_dropped", "num_truncated")}
         differences = {"ray_study.template_differences": "; ".join(found["template_differences"])} if found["template_differences"] else {}
         self._tracker.params(self._children[run], counts, differences)
 

@@ -51,6 +51,9 @@ class TrainResources(Settings):
     """Steps between two resume states, whatever steps are scored; empty: by `resume_seconds`."""
     resume_seconds: float = Field(60.0, ge=0)
     """Least time between two resume states: what a crash costs at most, and what writing them may cost."""
+    peak_teraflops: float | None = Field(None, gt=0)
+    """What a worker's device does at most in the precision of the runs, 1e12 FLOP/s, for the utilisation that is logged. Empty: what is
+    known of an accelerator by its name; nothing on a CPU."""
     accelerator_type: str | None = None
 
 

@@ -100,7 +100,7 @@ def _prepare(lab: Lab, runs: Sequence[PlannedRun], datasets: Mapping[str, Result
         except ValueError as error:
             # One impossible run is a row; the others go on.
             work.errors[run.id] = str(error)
-    known = ("num_examples", "num_rows", "num_dropped", "num_truncated", "template_differences")
+    known = ("num_examples", "num_held_out", "num_rows", "num_dropped", "num_truncated", "template_differences")
     said = {run: {key: counts.record[key] for key in known} for run, counts in work.counts.items()}
     lab.store.write_json(LENGTHS, {run: {**counts, "steps": work.steps.get(run, ())} for run, counts in said.items()})
     return work
@@ -116,8 +116,9 @@ def steps_to_save(study: Study, run: PlannedRun, counts: Mapping[str, Any]) -> t
     if num_rows < batch_size:
         raise ValueError(
             f"{num_rows} of the {counts['num_examples']} examples of data set {run.dataset!r} are left to learn from "
-            f"({counts['num_dropped']} were dropped as longer than max_length {run.training.max_length}), fewer than one batch of "
-            f"{batch_size}; set a smaller batch_size, make more examples, or raise max_length where rows were dropped"
+            f"({counts['num_held_out']} are held out, {counts['num_dropped']} were dropped as longer than max_length "
+            f"{run.training.max_length}), fewer than one batch of {batch_size}; set a smaller batch_size, make more examples, hold out "
+            "fewer, or raise max_length where rows were dropped"
         )
     last = num_steps(run.training, num_rows)
     return (last,) if run.stage == "pretrain" else study.checkpoints.at(last)

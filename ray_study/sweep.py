@@ -15,7 +15,7 @@ from typing import Any
 
 from ray import train as ray_train
 from ray import tune
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from ray_study.config import Training, TrainResources
@@ -165,6 +165,7 @@ def _point(job: Job, storage: str) -> dict[str, Any]:
             "trust_remote_code": job.trust_remote_code,
             "resume_every": resources.resume_every,
             "memory_estimate": dict(job.memory_estimate),
+            "peak_teraflops": resources.peak_teraflops,
         },
     }
 
@@ -181,16 +182,10 @@ def _trial(config: dict[str, Any]) -> None:
     if (directory / FAILURE).is_file():
         return
     begin_attempt(directory, token)
-    trainer = TorchTrainer(
-        _worker,
+    trainer = _trainer(
+        resources,
+        alone=resources.workers == 1 and job["task"]["training"]["engine"] == "torch",
         train_loop_config={"task": job["task"], "attempt": token},
-        torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
-        scaling_config=ray_train.ScalingConfig(
-            num_workers=resources.workers,
-            use_gpu=bool(resources.gpus_per_worker),
-            resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.gpus_per_worker else {})},
-            accelerator_type=resources.accelerator_type,
-        ),
         run_config=ray_train.RunConfig(
             # A fresh name: the run's state is in its own directory, and Ray's records of an earlier attempt say nothing.
             name=f"run-{job['run']}-{time.time_ns()}",
@@ -206,6 +201,25 @@ def _trial(config: dict[str, Any]) -> None:
             if not (directory / FAILURE).is_file():
                 # Where a worker has said why, as of its memory, that is the reason.
                 write_failure(directory, words)
+
+
+def _trainer(resources: TrainResources, *, alone: bool, **settings: Any) -> DataParallelTrainer:
+    """A trainer of Ray Train, with a process group of torch between its workers unless there is one `alone`.
+
+    One that is alone needs none, and without it neither the trial nor Train's controller imports torch: seconds of a run's start.
+    """
+    settings["scaling_config"] = ray_train.ScalingConfig(
+        num_workers=resources.workers,
+        use_gpu=bool(resources.gpus_per_worker),
+        resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.gpus_per_worker else {})},
+        accelerator_type=resources.accelerator_type,
+    )
+    if alone:
+        return DataParallelTrainer(_worker, **settings)
+    # It imports torch, which a trial of one worker does without.
+    from ray.train.torch import TorchConfig, TorchTrainer  # noqa: PLC0415
+
+    return TorchTrainer(_worker, torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"), **settings)
 
 
 def _worker(settings: dict[str, Any]) -> None:

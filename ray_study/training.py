@@ -71,6 +71,9 @@ class Training(Settings):
     """What closes a response: the tokenizer's own EOS, or the token that the chat template ends a turn with. Evaluation stops at both."""
     shuffle: bool = True
     """Another order each epoch, from the run's seed."""
+    held_out: int = Field(0, ge=0)
+    """Examples of the data set that the run never learns from; its loss on them is measured at each checkpoint. Whole problems are taken in
+    the order of a hash of their ids until there are so many. None by default, since the study learns from every row."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Of the forward and backward pass."""
     master_weights: Literal["fp32", "bf16"] = "fp32"
@@ -87,8 +90,14 @@ class Training(Settings):
     zero_stage: Literal[0, 1, 2, 3] = 0
     """What DeepSpeed splits over the workers: 1 the optimizer's part, 2 gradients too, 3 weights too."""
     micro_batch_size: int = Field(4, ge=1)
-    """Rows that one worker holds at once. Neither this, nor `zero_stage`, nor `gradient_checkpointing` changes the gradient, so none of
-    them identifies a run, and where accelerators train, those that are left out are chosen so that the run fits."""
+    """Rows that one worker holds at once where they are padded. Neither this, nor `zero_stage`, nor `gradient_checkpointing` changes the
+    gradient, so none of them identifies a run, and where accelerators train, those that are left out are chosen so that the run fits."""
+    packing: bool = True
+    """Rows one after the other without padding, none seeing another; they are padded all the same where a model cannot take them so.
+    Does not identify a run."""
+    micro_batch_tokens: int | None = Field(None, ge=8)
+    """Tokens that one worker holds at once where rows are packed, or as many as the longest row of the step has; does not identify a
+    run. Empty takes as many as `micro_batch_size` rows of `max_length` have."""
 
     stop: Stop = Stop()
 
@@ -116,6 +125,13 @@ class Training(Settings):
                 f"once (layout_workers {self.layout_workers} x layout_rows {self.layout_rows}); change one of the three"
             )
         return self
+
+    @property
+    def tokens_at_once(self) -> int:
+        """Most tokens of a micro-batch, padding included."""
+        if self.packing and self.micro_batch_tokens is not None:
+            return max(self.micro_batch_tokens, self.max_length)
+        return self.micro_batch_size * self.max_length
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:

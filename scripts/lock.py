@@ -1,4 +1,4 @@
-"""Rewrites `requirements/cpu.txt` and `requirements/cpu-dev.txt` from what is installed beside this interpreter.
+"""Rewrites `requirements/cpu.txt`, `cpu-dev.txt` and `bench.txt` from what is installed beside this interpreter.
 
 Install what you want to try into `.venv`, run the tests, then `.venv/bin/python scripts/lock.py`. The lock for GPUs is resolved, not
 installed: its header says how.
@@ -39,6 +39,11 @@ DEV_HEADER = """\
 # and `notebook` extras, less what cpu.txt holds. Install with `pip install --no-deps`.
 """
 
+BENCH_HEADER = """\
+# What the benchmarks compare with, on top of cpu.txt. Made by scripts/lock.py in the same way from pyproject.toml's `bench` extra, less
+# what cpu.txt holds; `make bench` installs it, with `--no-deps`.
+"""
+
 
 def closure(requirements: list[str], installed: dict[NormalizedName, Distribution]) -> set[NormalizedName]:
     """The names of all that these requirements need, extras and markers followed, as installed here.
@@ -70,14 +75,16 @@ def pins(names: set[NormalizedName], installed: dict[NormalizedName, Distributio
 
 
 def main() -> None:
-    """Both lock files, written anew."""
+    """The lock files, written anew."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     installed = {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
     run_time = closure(project["dependencies"] + extras["cpu"], installed)
     tools = closure(extras["dev"] + extras["notebook"], installed) - run_time
+    peers = closure(extras["bench"], installed) - run_time
     (ROOT / "requirements" / "cpu.txt").write_text(CPU_HEADER + pins(run_time, installed) + SETUPTOOLS)
     (ROOT / "requirements" / "cpu-dev.txt").write_text(DEV_HEADER + pins(tools, installed))
+    (ROOT / "requirements" / "bench.txt").write_text(BENCH_HEADER + pins(peers, installed))
 
 
 if __name__ == "__main__":

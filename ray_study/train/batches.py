@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import torch
 
 from ray_study.manifests import digest
+from ray_study.train.packing import packed_shares, padded_shares
 from ray_study.train.tokenizing import Row
 
 IGNORED = -100
@@ -56,29 +60,67 @@ def stable_seed(*parts: object) -> int:
     return int(digest([str(part) for part in parts]), 16) % 2**31
 
 
-def share(batch: Sequence[Row], *, rank: int, num_workers: int, micro_batch_size: int) -> list[list[Row]]:
-    """The micro-batches of one worker, as many on each worker; rows of like length together, the longest first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """How a step's batch is cut into micro-batches, which never changes its gradient, and whose are meant."""
 
-    Which rows share a micro-batch never changes the gradient, so they are put where the least padding is computed.
+    rank: int
+    num_workers: int
+    packed: bool
+    at_most: int
+    """Tokens of a micro-batch where it is packed, rows where it is padded."""
+
+
+def micro_batches(batch: Sequence[Row], weights: Sequence[float], cut: Cut) -> Iterator[dict[str, Any]]:
+    """The micro-batches of one worker as tensors.
+
+    Args:
+        batch: all rows of the step.
+        weights: for each of them what one of its response tokens counts in the loss.
+        cut: which of them this worker takes, and how.
     """
-    by_length = sorted(batch, key=lambda row: len(row.ids), reverse=True)
-    mine = by_length[rank::num_workers]
-    return [mine[start : start + micro_batch_size] for start in range(0, len(mine), micro_batch_size)]
+    lengths = [len(row.ids) for row in batch]
+    for part in (packed_shares if cut.packed else padded_shares)(lengths, cut.num_workers, cut.at_most)[cut.rank]:
+        rows, its_weights = [batch[index] for index in part], [weights[index] for index in part]
+        yield pack(rows, its_weights) if cut.packed else pad(rows, its_weights)
 
 
-def collate(rows: Sequence[Row], *, pad_id: int) -> dict[str, torch.Tensor]:
+def pad(rows: Sequence[Row], weights: Sequence[float]) -> dict[str, torch.Tensor]:
     """One micro-batch as tensors (rows x longest row), padded on the right.
 
     `labels[i, t]` is what the model is to say *after* position t: the last prompt token is asked for the first response token,
     the last response token but one for the end token, and every other position for nothing.
     """
     length = max(len(row.ids) for row in rows)
-    input_ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
+    input_ids = torch.zeros((len(rows), length), dtype=torch.long)
     attention_mask = torch.zeros((len(rows), length), dtype=torch.long)
     labels = torch.full((len(rows), length), IGNORED, dtype=torch.long)
     for index, row in enumerate(rows):
         ids = torch.tensor(row.ids, dtype=torch.long)
         input_ids[index, : len(ids)] = ids
         attention_mask[index, : len(ids)] = 1
-        labels[index, row.num_prompt - 1 : len(ids) - 1] = ids[row.num_prompt :]
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+        labels[index, : len(ids)] = _labels(row)
+    spread = torch.tensor(weights, dtype=torch.float32)[:, None].expand_as(labels)
+    return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels, "weights": spread}
+
+
+def pack(rows: Sequence[Row], weights: Sequence[float]) -> dict[str, Any]:
+    """One micro-batch as tensors (1 x tokens): the rows one after the other, the positions of each from 0.
+
+    `document_lengths` tells `attention` where a row ends. Labels are as in `pad`: the last position of a row is asked for nothing, so
+    none is asked for the first token of the next.
+    """
+    lengths = tuple(len(row.ids) for row in rows)
+    return {
+        "input_ids": torch.tensor([list(chain.from_iterable(row.ids for row in rows))], dtype=torch.long),
+        "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
+        "labels": torch.cat([_labels(row) for row in rows])[None],
+        "weights": torch.tensor(weights, dtype=torch.float32).repeat_interleave(torch.tensor(lengths))[None],
+        "document_lengths": lengths,
+    }
+
+
+def _labels(row: Row) -> torch.Tensor:
+    labels = torch.full((len(row.ids),), IGNORED, dtype=torch.long)
+    labels[row.num_prompt - 1 : -1] = torch.tensor(row.ids[row.num_prompt :], dtype=torch.long)
+    return labels

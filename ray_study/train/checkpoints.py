@@ -262,14 +262,17 @@ class Metrics:
     """The metrics of a run by step, one JSON object a line."""
 
     def __init__(self, directory: Path | None, *, after: int) -> None:
-        """Keeps the lines of steps up to `after`, which the run goes on from, and appends from there; no directory, no lines."""
+        """Keeps the lines of steps up to `after`, which the run goes on from, and appends from there; no directory, no lines.
+
+        A run that begins anew, after step 0, measures again what was measured before its first step.
+        """
         self._file = None
         if directory is None:
             return
         self._directory = directory
         check_attempt(directory)
         path = directory / METRICS
-        kept = [line for line in path.read_text().splitlines() if _step(line) in range(after + 1)] if path.is_file() else []
+        kept = [line for line in path.read_text().splitlines() if _step(line) in range(after + 1)] if path.is_file() and after else []
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         temporary.write_text("".join(f"{line}\n" for line in kept))
         temporary.replace(path)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from ray_study.config import Training
 from ray_study.models import ModelFacts
 
-LOGIT_CHUNK = 4096
-"""Supervised positions whose logits exist at once: 2.5 GB in fp32 over a vocabulary of 152k."""
+LOGITS_AT_ONCE = 2**27
+"""Logits that the loss holds at once on an accelerator: those of 883 positions over a vocabulary of 152k."""
 
 BYTES = {"bfloat16": 2, "float32": 4}
 
@@ -90,15 +90,22 @@ def _activations(found: ModelFacts, training: Training) -> int:
     normed = 4 * (4 * found.hidden_size + 2 * queries + 2 * keys)
     layer = normed + size * (2 * found.hidden_size + 2 * queries + 2 * keys + 4 * found.intermediate_size)
     last = 4 * 2 * found.hidden_size
-    tokens = training.micro_batch_size * training.max_length
+    tokens = training.tokens_at_once
     if training.gradient_checkpointing:
         return tokens * (size * found.num_layers * found.hidden_size + layer + last)
     return tokens * (found.num_layers * layer + last)
 
 
 def _logits(found: ModelFacts, training: Training) -> int:
-    """Logits, their log-softmax and its gradient in fp32, for a chunk of positions."""
-    return 3 * 4 * min(training.micro_batch_size * training.max_length, LOGIT_CHUNK) * found.vocab_size
+    """What the loss holds: a chunk's logits in the compute precision, twice in fp32 besides; and the head's gradient in fp32.
+
+    In bf16 also the product that is added to that gradient, and a copy of the head where the weights are fp32.
+    """
+    at_once = min(training.tokens_at_once * found.vocab_size, LOGITS_AT_ONCE)
+    head = found.vocab_size * found.hidden_size
+    if training.precision == "fp32":
+        return 2 * 4 * at_once + 4 * head
+    return (2 + 2 * 4) * at_once + (4 + 2) * head + (2 * head if training.master_weights == "fp32" and training.engine == "torch" else 0)
 
 
 def training_flops(found: ModelFacts, num_tokens: float, length: int) -> float:

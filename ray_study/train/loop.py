@@ -21,12 +21,17 @@ from ray_study.config import Training
 from ray_study.model_files import Stamp
 from ray_study.rows import Example
 from ray_study.train import checkpoints, memory
-from ray_study.train.batches import Order, collate, share, stable_seed
+from ray_study.train.attention import take_packed
+from ray_study.train.batches import Cut, Order, micro_batches, stable_seed
+from ray_study.train.held_out import held_out_loss
+from ray_study.train.holding_out import split
 from ray_study.train.layout import FAILURE, seconds_spent
 from ray_study.train.parallel import Engine, Place, here, make_engine
 from ray_study.train.schedule import learning_rate
 from ray_study.train.stopping import Divergence, NonFiniteError, StoppedError, check_finite, spent
 from ray_study.train.tokenizing import Row, Rows, tokenize
+from ray_study.train.usage import Usage
+from ray_study.train.weighting import row_weights
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,8 @@ class Task:
     """Steps between two resume states, in place of `resume_seconds`."""
     memory_estimate: Mapping[str, int] = field(default_factory=dict)
     """Bytes of a worker by part, as `plan` estimates them: said beside what was used where memory runs out."""
+    peak_teraflops: float | None = None
+    """As `TrainResources.peak_teraflops`."""
 
 
 def worker(settings: dict[str, Any]) -> None:
@@ -94,19 +101,24 @@ def train(task: Task, place: Place) -> None:
     with checkpoints.Writer(Path(task.base), Path(task.directory), trust_remote_code=task.trust_remote_code) as writer:
         if place.is_first:
             writer.clear()
-        _train(task, place, writer)
+        counts = _train(task, place, writer)
+        writer.wait()
+    if place.is_first:
+        checkpoints.end(Path(task.directory), counts)
 
 
-def _train(task: Task, place: Place, writer: checkpoints.Writer) -> None:
+def _train(task: Task, place: Place, writer: checkpoints.Writer) -> dict[str, float]:
+    """What the run counted. Its last checkpoint is on its way."""
     began = time.monotonic()
     training, directory, last_step = task.training, Path(task.directory), task.steps[-1]
-    found = _rows(task)
+    found, held_out = _rows(task)
     order = Order(len(found.rows), batch_size=training.batch_size, seed=task.seed, shuffle=training.shuffle)
-    engine = _engine(task, place)
+    engine, cut = _engine(task, place)
+    usage = Usage(Path(task.base), training, place.device, task.peak_teraflops)
     # Decided before any worker writes, since all of them must take part in each checkpoint.
     owed = frozenset(step for step in task.steps if not writer.is_there(step))
     progress = checkpoints.read_state(directory, engine, owed)
-    first_step, num_tokens = int(progress["step"]) + 1, int(progress["num_tokens"])
+    first_step, num_tokens, num_clipped = int(progress["step"]) + 1, int(progress["num_tokens"]), int(progress.get("num_clipped", 0))
     divergence = Divergence.resumed(training.stop, progress)
     metrics = checkpoints.Metrics(directory if place.is_first else None, after=first_step - 1)
     # What the steps before took, where this goes on; what was lost with a crash is not among it.
@@ -114,6 +126,7 @@ def _train(task: Task, place: Place, writer: checkpoints.Writer) -> None:
     place.wait()
     _stop(_budget(task, place, first_step - 1, num_tokens, began))
     kept_at = time.monotonic()
+    _measure(metrics, first_step, held_out_loss(engine, held_out, cut, place) if first_step == 1 else {})
 
     for step in range(first_step, last_step + 1):
         writer.check()
@@ -121,46 +134,53 @@ def _train(task: Task, place: Place, writer: checkpoints.Writer) -> None:
         # Drawn anew each step, so that a resumed run has the dropout that it would have had.
         torch.manual_seed(stable_seed("step", task.seed, step, place.rank))
         batch = [found.rows[index] for index in order.of(step)]
-        num_targets = sum(row.num_targets for row in batch)
         step_tokens = sum(len(row.ids) for row in batch)
 
-        loss, accuracy, seconds_since_kept = _gradient(task, place, engine, batch, _waited(task, kept_at, writer))
-        check_finite("loss", loss, step, training.non_finite)
+        told, seconds_since_kept = _gradient(training, place, engine, batch, cut, _waited(task, kept_at, writer))
+        check_finite("loss", told["loss"], step, training.non_finite)
         rate = learning_rate(training, step, last_step)
         norm = engine.step(rate)
         check_finite("gradient norm", norm, step, training.non_finite)
+        seconds = time.monotonic() - started
         num_tokens += step_tokens
+        num_clipped += int(norm > training.max_grad_norm)
 
         metrics.write(
             {
                 "step": step,
-                "loss": loss,
-                "token_accuracy": accuracy,
+                **told,
                 "learning_rate": rate,
                 "gradient_norm": norm,
                 "clipped": int(norm > training.max_grad_norm),
+                "clipped_share": num_clipped / step,
                 "skipped": int(not math.isfinite(norm)),
                 "tokens": step_tokens,
-                "supervised_tokens": num_targets,
+                "supervised_tokens": sum(row.num_targets for row in batch),
                 "num_tokens": num_tokens,
-                "tokens_per_second": step_tokens / (time.monotonic() - started),
+                "tokens_per_second": step_tokens / seconds,
+                **usage.of_step(batch, seconds, place.num_workers),
+                **(held_out_loss(engine, held_out, cut, place) if step in task.steps else {}),
                 "epoch": step / order.per_epoch,
                 "seconds": time.monotonic() - began,
             }
         )
         if step in owed:
             _save(task, place, engine, writer, _stamp(task, step, num_tokens))
-        divergence.check(step, loss)
+        divergence.check(step, told["loss"])
         reason = _budget(task, place, step, num_tokens, began)
         if step < last_step and (reason or _is_due(task, step, seconds_since_kept)):
-            now = {"step": step, "num_tokens": num_tokens, **divergence.progress}
+            now = {"step": step, "num_tokens": num_tokens, "num_clipped": num_clipped, **divergence.progress}
             checkpoints.write_state(directory, engine, place, now, settled=writer.wait)
             kept_at = time.monotonic()
         _stop(reason)
 
-    writer.wait()
-    if place.is_first:
-        checkpoints.end(directory, {**found.counts, "num_tokens": num_tokens, "seconds": time.monotonic() - began})
+    return {**found.counts, "num_held_out": len(held_out), "num_tokens": num_tokens, "seconds": time.monotonic() - began}
+
+
+def _measure(metrics: checkpoints.Metrics, first_step: int, found: Mapping[str, float]) -> None:
+    """Writes what the base model shows on the rows held out, where the run begins with it."""
+    if found:
+        metrics.write({"step": first_step - 1, **found})
 
 
 def _budget(task: Task, place: Place, step: int, num_tokens: int, began: float) -> str:
@@ -197,42 +217,50 @@ def _is_due(task: Task, step: int, seconds_since_kept: float) -> bool:
     return step % task.resume_every == 0 if task.resume_every is not None else seconds_since_kept >= task.resume_seconds
 
 
-def _rows(task: Task) -> Rows:
-    """The run's rows; how many were over-long is logged."""
+def _rows(task: Task) -> tuple[Rows, tuple[Row, ...]]:
+    """The rows that the run learns from, of which those over-long are logged, and those that are held out."""
     chat = Chat(task.base, trust_remote_code=task.trust_remote_code, end_token=task.training.end_token)
     examples = tables.read(task.examples, Example)
-    found = tokenize(examples, chat, max_length=task.training.max_length, over_long=task.training.over_long)
+    learned, held_out = split(examples, task.training.held_out)
+    found = tokenize(learned, chat, max_length=task.training.max_length, over_long=task.training.over_long)
     if found.num_dropped or found.num_truncated:
         log.warning(
             "of %d examples, %d were dropped and %d cut at max_length %d",
-            *(len(examples), found.num_dropped, found.num_truncated, task.training.max_length),
+            *(len(learned), found.num_dropped, found.num_truncated, task.training.max_length),
         )
-    return found
+    return found, tokenize(held_out, chat, max_length=task.training.max_length, over_long=task.training.over_long).rows
 
 
-def _engine(task: Task, place: Place) -> Engine:
+def _engine(task: Task, place: Place) -> tuple[Engine, Cut]:
+    """What learns, and how a step's batch is cut for it."""
     training = task.training
     if training.batch_size % place.num_workers:
         raise ValueError(f"batch_size {training.batch_size} is not divisible by {place.num_workers} workers; change one of them")
     torch.manual_seed(stable_seed("model", task.seed))
     dtype = torch.bfloat16 if training.master_weights == "bf16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(task.base, dtype=dtype, local_files_only=True, trust_remote_code=task.trust_remote_code)
-    local = training.batch_size // place.num_workers
-    return make_engine(model, training, place, num_micro_batches=math.ceil(local / training.micro_batch_size))
+    packed = training.packing and take_packed(model)
+    at_most = training.tokens_at_once if packed else training.micro_batch_size
+    return make_engine(model, training, place), Cut(rank=place.rank, num_workers=place.num_workers, packed=packed, at_most=at_most)
 
 
-def _gradient(task: Task, place: Place, engine: Engine, batch: list[Row], waited: float) -> tuple[float, float, float]:
-    """Loss and token accuracy over the whole batch, its gradient accumulated; and the first worker's clock, for all to agree on."""
-    num_targets = sum(row.num_targets for row in batch)
-    parts = share(batch, rank=place.rank, num_workers=place.num_workers, micro_batch_size=task.training.micro_batch_size)
-    totals = torch.zeros(3, dtype=torch.float64, device=place.device)
+def _gradient(
+    training: Training, place: Place, engine: Engine, batch: list[Row], cut: Cut, waited: float
+) -> tuple[dict[str, float], float]:
+    """The step's gradient is accumulated; what was found of the whole batch, and the first worker's clock, for all to agree on.
+
+    `loss` is the mean negative log-likelihood of the response tokens, each counted once whatever its weight in the gradient; `entropy`
+    is the mean entropy of the predictions at the same positions. Both are in nats.
+    """
+    num_targets = [row.num_targets for row in batch]
+    parts = list(micro_batches(batch, row_weights(num_targets, training), cut))
+    totals = torch.zeros(4, dtype=torch.float64, device=place.device)
     for index, part in enumerate(parts):
-        tensors = {name: tensor.to(place.device) for name, tensor in collate(part, pad_id=0).items()}
-        loss, correct = engine.accumulate(tensors, num_targets, last=index == len(parts) - 1)
-        totals += torch.stack([loss.double(), correct.double(), torch.zeros_like(loss, dtype=torch.float64)])
-    totals[2] = waited if place.is_first else 0.0
-    loss_sum, num_correct, first_waited = place.sum(totals)
-    return loss_sum / num_targets, num_correct / num_targets, first_waited
+        totals[:3] += engine.accumulate(place.take(part), last=index == len(parts) - 1)
+    totals[3] = waited if place.is_first else 0.0
+    loss, hits, entropy, first_waited = place.sum(totals)
+    whole = sum(num_targets)
+    return {"loss": loss / whole, "token_accuracy": hits / whole, "entropy": entropy / whole}, first_waited
 
 
 def _stamp(task: Task, step: int, num_tokens: int) -> Stamp:

@@ -1,7 +1,7 @@
 """How one run's work is spread over workers: plain torch, or DeepSpeed ZeRO, behind one small interface.
 
-Both give the gradient of the loss summed over all response tokens of the batch and divided by their number, whatever the
-micro-batches and workers.
+Both give the gradient of the loss summed over all response tokens of the batch, each with its weight, whatever the micro-batches and
+workers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ray_study.config import Training
 from ray_study.train import zero_state
-from ray_study.train.cost import LOGIT_CHUNK
 from ray_study.train.loss import TokenLoss
 
-Batch = Mapping[str, torch.Tensor]
+Batch = Mapping[str, Any]
 Weights = Iterator[tuple[str, torch.Tensor]]
 
 
@@ -37,6 +36,10 @@ class Place:
     def is_first(self) -> bool:
         """Whether it writes what is written once."""
         return self.rank == 0
+
+    def take(self, batch: Batch) -> Batch:
+        """A micro-batch with its tensors on this worker's device."""
+        return {name: value.to(self.device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
     def sum(self, values: torch.Tensor) -> list[float]:
         """The values added up over all workers."""
@@ -64,14 +67,16 @@ def here(device: torch.device) -> Place:
 class Engine(Protocol):
     """What learns: holds weights and optimizer, and takes micro-batches."""
 
-    def accumulate(self, batch: Batch, num_targets: int, *, last: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """The summed loss and the number of targets hit, after adding the gradient of the loss over `num_targets`.
+    def accumulate(self, batch: Batch, *, last: bool) -> torch.Tensor:
+        """After adding the gradient of the loss: the three sums of `LossHead.forward`.
 
         Args:
-            batch: one micro-batch of this worker.
-            num_targets: response tokens of the whole batch, over all micro-batches and workers.
+            batch: one micro-batch of this worker, from `batches.micro_batches`.
             last: whether it is this worker's last micro-batch of the step.
         """
+
+    def measure(self, batch: Batch) -> torch.Tensor:
+        """The three sums of `LossHead.forward` over one micro-batch, without dropout; nothing is learned. Every worker must call it."""
 
     def step(self, learning_rate: float) -> float:
         """The global gradient norm before clipping, once the weights have moved; they stay where they are if it is not finite."""
@@ -90,14 +95,14 @@ class Engine(Protocol):
         """
 
 
-def make_engine(model: Any, training: Training, place: Place, *, num_micro_batches: int) -> Engine:
+def make_engine(model: Any, training: Training, place: Place) -> Engine:
     """The engine that the settings name, around a model in the dtype of its master weights."""
     if training.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.to(place.device).train()
     if training.engine == "torch":
         return TorchEngine(model, training, place)
-    return ZeroEngine(model, training, place, num_micro_batches=num_micro_batches)
+    return ZeroEngine(model, training, place)
 
 
 def optimizer_of(module: torch.nn.Module, training: Training) -> torch.optim.AdamW:
@@ -118,20 +123,29 @@ class TorchEngine:
     def __init__(self, model: Any, training: Training, place: Place) -> None:
         self._place = place
         self._training = training
-        self._loss = TokenLoss(model, chunk=LOGIT_CHUNK)
+        self._loss = TokenLoss(model)
         self._module: Any = DistributedDataParallel(self._loss, gradient_as_bucket_view=True) if place.num_workers > 1 else self._loss
         self._optimizer = optimizer_of(self._loss, training)
         # With bf16 masters there is nothing to cast: the whole computation is in bf16.
         self._autocast = training.precision == "bf16" and training.master_weights == "fp32"
 
-    def accumulate(self, batch: Batch, num_targets: int, *, last: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def accumulate(self, batch: Batch, *, last: bool) -> torch.Tensor:
         """See `Engine`."""
         with nullcontext() if last or self._place.num_workers == 1 else self._module.no_sync():
             with torch.autocast(self._place.device.type, dtype=torch.bfloat16, enabled=self._autocast):
-                loss, correct = self._module(**batch)
+                loss, sums = self._module(**batch)
             # DDP averages over workers, and what is wanted is the sum.
-            (loss * (self._place.num_workers / num_targets)).backward()
-        return loss.detach(), correct
+            (loss * self._place.num_workers).backward()
+        return sums  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def measure(self, batch: Batch) -> torch.Tensor:
+        """See `Engine`; not through DDP, which has nothing to add up here."""
+        self._loss.eval()
+        with torch.autocast(self._place.device.type, dtype=torch.bfloat16, enabled=self._autocast):
+            _, sums = self._loss(**batch)
+        self._loss.train()
+        return sums  # type: ignore[no-any-return]
 
     def step(self, learning_rate: float) -> float:
         """See `Engine`."""
@@ -165,7 +179,7 @@ class ZeroEngine:
     With `precision: bf16` it computes on bf16 copies of its fp32 masters, where plain torch casts them operation by operation.
     """
 
-    def __init__(self, model: Any, training: Training, place: Place, *, num_micro_batches: int) -> None:
+    def __init__(self, model: Any, training: Training, place: Place) -> None:
         # It takes seconds to import and looks for compilers when it does; only who asks for it pays.
         import deepspeed  # noqa: PLC0415
 
@@ -174,27 +188,34 @@ class ZeroEngine:
             deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self._place = place
         self._stage = training.zero_stage
-        # Every worker must gather the head equally often, so its positions cannot be cut by what each worker has.
-        self._loss = TokenLoss(model, chunk=None if self._stage == 3 else LOGIT_CHUNK)
+        self._loss = TokenLoss(model)
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
             model=self._loss,
             optimizer=optimizer_of(self._loss, training),
-            config=zero_config(training, place.num_workers, num_micro_batches),
+            config=zero_config(training, place.num_workers),
             dist_init_required=False,
         )
         # It rounds them with the weights, and rotary frequencies in bf16 are wrong ones.
         for name, buffer in model.named_buffers():
             buffer.data = buffers[name].data
 
-    def accumulate(self, batch: Batch, num_targets: int, *, last: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Engine`; DeepSpeed counts the micro-batches itself."""
-        loss, correct = self._engine(**batch)
+    def accumulate(self, batch: Batch, *, last: bool) -> torch.Tensor:
+        """See `Engine`."""
+        # Packed steps differ in their number of micro-batches, so it is told which one is the last.
+        self._engine.set_gradient_accumulation_boundary(last)
+        loss, sums = self._engine(**batch)
         # It averages over workers, and what is wanted is the sum.
-        self._engine.backward(loss * (self._place.num_workers / num_targets), scale_wrt_gas=False)
-        if not last:
-            self._engine.step()
-        return loss.detach(), correct
+        self._engine.backward(loss * self._place.num_workers, scale_wrt_gas=False)
+        return sums  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def measure(self, batch: Batch) -> torch.Tensor:
+        """See `Engine`."""
+        self._engine.eval()
+        _, sums = self._engine(**batch)
+        self._engine.train()
+        return sums  # type: ignore[no-any-return]
 
     def step(self, learning_rate: float) -> float:
         """See `Engine`."""
@@ -243,12 +264,12 @@ def tensors_of(model: torch.nn.Module) -> Weights:
             yield name, tensor
 
 
-def zero_config(training: Training, num_workers: int, num_micro_batches: int) -> dict[str, Any]:
-    """The DeepSpeed settings of a run."""
+def zero_config(training: Training, num_workers: int) -> dict[str, Any]:
+    """The DeepSpeed settings of a run; the sizes of batches that it asks for say nothing, since it is told each step's last micro-batch."""
     config: dict[str, Any] = {
-        "train_batch_size": training.micro_batch_size * num_micro_batches * num_workers,
-        "train_micro_batch_size_per_gpu": training.micro_batch_size,
-        "gradient_accumulation_steps": num_micro_batches,
+        "train_batch_size": num_workers,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
         "gradient_clipping": training.max_grad_norm,
         "zero_optimization": {"stage": training.zero_stage},
         "zero_allow_untested_optimizer": True,

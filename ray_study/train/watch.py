@@ -31,7 +31,7 @@ class Watch:
     ended: bool = False
     num_yielded: int = 0
     offset: int = 0
-    last_step: int = 0
+    last_step: int = -1
     told_at: float = 0.0
 
     def forget_failure(self) -> None:
@@ -88,7 +88,8 @@ class Watch:
             self.last_step = int(values["step"])
             if self.on_metrics is not None:
                 self.on_metrics(self.run.id, values)
-            if time.monotonic() - self.told_at >= PROGRESS_SECONDS or self.last_step == self.steps[-1]:
+            # What is measured before the first step has no loss of training.
+            if "loss" in values and (time.monotonic() - self.told_at >= PROGRESS_SECONDS or self.last_step == self.steps[-1]):
                 self.told_at = time.monotonic()
                 self.progress(
                     f"{self.run.name}: step {self.last_step} of {self.steps[-1]}, loss {values.get('loss', math.nan):.3f}, "

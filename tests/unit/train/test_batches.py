@@ -10,7 +10,7 @@ import pytest
 from ray_study.chat import Chat
 from ray_study.model_files import byte_tokenizer
 from ray_study.rows import Example
-from ray_study.train.batches import IGNORED, Order, collate, share
+from ray_study.train.batches import IGNORED, Order, pack, pad
 from ray_study.train.tokenizing import Row, count, tokenize
 
 
@@ -26,7 +26,7 @@ def _example(prompt: str, response: str) -> Example:
 
 def test_the_end_token_is_a_target_and_nothing_of_the_prompt_is(chat: Chat) -> None:
     (row,) = tokenize([_example("1+1?", "<think>so</think>2")], chat, max_length=100, over_long="drop").rows
-    tensors = collate([row, Row(ids=row.ids[:-1], num_prompt=row.num_prompt)], pad_id=0)
+    tensors = pad([row, Row(ids=row.ids[:-1], num_prompt=row.num_prompt)], [1.0, 1.0])
     prompt, response = chat.prompt("1+1?").ids, chat.response_ids("<think>so</think>2")
     labels = tensors["labels"][0].tolist()
     assert response[-1] == chat._eos_id
@@ -48,7 +48,7 @@ def test_response_ids_follow_the_prompt_ids_that_evaluation_asks_with(chat: Chat
 
 def test_padding_is_neither_seen_nor_learnt(chat: Chat) -> None:
     rows = tokenize([_example("a", "b"), _example("a", "b" * 20)], chat, max_length=100, over_long="drop").rows
-    tensors = collate(rows, pad_id=0)
+    tensors = pad(rows, [1.0, 1.0])
     short = len(rows[0].ids)
     assert tensors["attention_mask"][0].tolist() == [1] * short + [0] * (len(rows[1].ids) - short)
     assert tensors["labels"][0, short - 1 :].unique().tolist() == [IGNORED]
@@ -88,13 +88,17 @@ def test_fewer_rows_than_a_batch_are_refused_with_what_to_do() -> None:
         Order(7, batch_size=8, seed=0, shuffle=True)
 
 
-@pytest.mark.parametrize(("num_workers", "micro_batch_size"), [(1, 4), (2, 3), (4, 8)])
-def test_workers_share_a_batch_whole_and_in_equally_many_parts(num_workers: int, micro_batch_size: int) -> None:
-    batch = [Row(ids=tuple(range(5 + index * 7 % 11)), num_prompt=2) for index in range(16)]
-    shares = [share(batch, rank=rank, num_workers=num_workers, micro_batch_size=micro_batch_size) for rank in range(num_workers)]
-    assert len({len(parts) for parts in shares}) == 1
-    assert sorted(len(row.ids) for parts in shares for part in parts for row in part) == sorted(len(row.ids) for row in batch)
-    assert all(len(part) <= micro_batch_size for parts in shares for part in parts)
+def test_packed_rows_have_the_labels_and_weights_of_padded_ones_and_positions_from_0() -> None:
+    rows = [Row(ids=(5, 6, 7, 8), num_prompt=2), Row(ids=(9, 10), num_prompt=1), Row(ids=(11, 12, 13), num_prompt=1)]
+    weights = [0.5, 0.25, 0.125]
+    packed, padded = pack(rows, weights), pad(rows, weights)
+    there = padded["attention_mask"].bool()
+    for name in ("input_ids", "labels", "weights"):
+        assert packed[name][0].tolist() == padded[name][there].tolist(), name
+    # No row is asked for the first token of the next.
+    assert packed["labels"][0].tolist() == [IGNORED, 7, 8, IGNORED, 10, IGNORED, 12, 13, IGNORED]
+    assert packed["position_ids"][0].tolist() == [0, 1, 2, 3, 0, 1, 0, 1, 2]
+    assert packed["document_lengths"] == (4, 2, 3)
 
 
 @pytest.mark.parametrize("over_long", ["drop", "truncate"])

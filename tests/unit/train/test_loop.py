@@ -6,24 +6,28 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_run import Bench
+from tiny_run import SCRATCH, Bench
 from transformers import AutoModelForCausalLM
 
 from ray_study import tables
 from ray_study.chat import Chat
 from ray_study.config import Training
 from ray_study.manifests import MANIFEST, check_files, read_manifest
+from ray_study.models import BYTE_VOCABULARY, scratch_facts
 from ray_study.rows import Example
-from ray_study.train.batches import Order, collate, share
+from ray_study.train.attention import take_packed
+from ray_study.train.batches import Cut, Order, micro_batches
 from ray_study.train.layout import ENDED, METRICS, RESUME
 from ray_study.train.loop import NonFiniteError, Task, train
 from ray_study.train.parallel import here, make_engine
 from ray_study.train.tokenizing import Row, tokenize
+from ray_study.train.weighting import row_weights
 
 CPU = here(torch.device("cpu"))
 
@@ -78,24 +82,25 @@ def _rows(bench: Bench, number: int = 32) -> list[Row]:
     return list(tokenize(tables.read(bench.examples, Example)[:number], Chat(bench.base), max_length=200, over_long="drop").rows)
 
 
-def _gradient(bench: Bench, rows: list[Row], micro_batch_size: int) -> dict[str, torch.Tensor]:
+def _gradient(bench: Bench, rows: list[Row], *, packed: bool, at_most: int) -> dict[str, torch.Tensor]:
     model = AutoModelForCausalLM.from_pretrained(bench.base)
-    parts = share(rows, rank=0, num_workers=1, micro_batch_size=micro_batch_size)
-    engine = make_engine(model, _training(batch_size=32), CPU, num_micro_batches=len(parts))
-    num_targets = sum(row.num_targets for row in rows)
+    assert not packed or take_packed(model)
+    engine = make_engine(model, _training(batch_size=32), CPU)
+    weights = row_weights([row.num_targets for row in rows], _training())
+    parts = list(micro_batches(rows, weights, Cut(rank=0, num_workers=1, packed=packed, at_most=at_most)))
     for part in parts:
-        engine.accumulate(collate(part, pad_id=0), num_targets, last=part is parts[-1])
+        engine.accumulate(part, last=part is parts[-1])
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
 def test_the_gradient_does_not_depend_on_the_micro_batches(bench: Bench) -> None:
     rows = _rows(bench)
     assert len({row.num_targets for row in rows}) > 4, "rows of one length would hide a mean of means"
-    whole = _gradient(bench, rows, 32)
-    for micro_batch_size in (4, 8, 5):
-        split = _gradient(bench, rows, micro_batch_size)
+    whole = _gradient(bench, rows, packed=False, at_most=32)
+    for packed, at_most in ((False, 4), (False, 8), (False, 5), (True, 150), (True, 700), (True, 10000)):
+        split = _gradient(bench, rows, packed=packed, at_most=at_most)
         for name, expected in whole.items():
-            assert torch.norm(split[name] - expected) <= 1e-5 * torch.norm(expected), name
+            assert torch.norm(split[name] - expected) <= 1e-5 * torch.norm(expected), (packed, at_most, name)
 
 
 def test_the_gradient_is_that_of_the_mean_over_response_tokens(bench: Bench) -> None:
@@ -107,7 +112,7 @@ def test_the_gradient_is_that_of_the_mean_over_response_tokens(bench: Bench) -> 
         logprobs = torch.log_softmax(logits[:-1], dim=-1).gather(1, torch.tensor(row.ids[1:])[:, None])[:, 0]
         total = total - logprobs[row.num_prompt - 1 :].sum()
     (total / sum(row.num_targets for row in rows)).backward()
-    ours = _gradient(bench, rows, 8)
+    ours = _gradient(bench, rows, packed=False, at_most=8)
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None
         assert torch.norm(ours[name] - parameter.grad) <= 1e-5 * torch.norm(parameter.grad), name
@@ -223,10 +228,12 @@ def test_the_model_that_is_saved_is_the_model_that_was_trained(bench: Bench) -> 
     model = AutoModelForCausalLM.from_pretrained(bench.base)
     rows = _rows(bench, 40)
     order = Order(40, batch_size=8, seed=0, shuffle=True)
-    engine = make_engine(model, _training(), CPU, num_micro_batches=1)
+    assert take_packed(model)
+    engine = make_engine(model, _training(), CPU)
     batch = [rows[index] for index in order.of(1)]
-    for part in share(batch, rank=0, num_workers=1, micro_batch_size=4):
-        engine.accumulate(collate(part, pad_id=0), sum(row.num_targets for row in batch), last=True)
+    cut = Cut(rank=0, num_workers=1, packed=True, at_most=_training().tokens_at_once)
+    for part in micro_batches(batch, row_weights([row.num_targets for row in batch], _training()), cut):
+        engine.accumulate(part, last=True)
     engine.step(1e-3)
     expected = model.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in _weights(directory, 1).items())
@@ -241,3 +248,16 @@ def test_a_state_kept_by_other_workers_is_refused(bench: Bench) -> None:
     (slot.parent / "latest.json").write_text(json.dumps({"slot": "a", "num_workers": 2, "progress": {"step": 3, "num_tokens": 1}}))
     with pytest.raises(ValueError, match="was written by 2 workers, found 1"):
         train(task, CPU)
+
+
+def test_every_step_tells_what_was_clipped_so_far_and_what_it_took(bench: Bench) -> None:
+    task = replace(bench.task("r", _training(), steps=(3, 6), resume_seconds=0), peak_teraflops=1e-3)
+    rows = _metrics(_run(task))
+    clipped = [row["clipped"] for row in rows]
+    assert [row["clipped_share"] for row in rows] == pytest.approx([sum(clipped[:step]) / step for step in range(1, 7)])
+    facts = scratch_facts(SCRATCH)
+    assert all(row["memory_bytes"] > 10 * 4 * facts.num_parameters for row in rows)
+    # Products take most of what a step takes, so this is about the share of a peak of 1 GFLOP/s.
+    for row in rows:
+        least = 6 * (facts.num_parameters - BYTE_VOCABULARY * facts.hidden_size) * row["tokens_per_second"] / 1e9
+        assert least < row["model_flops_utilisation"] < 2.5 * least

@@ -107,3 +107,15 @@ def test_every_step_is_told_once_although_a_resumed_run_repeats_some(tmp_path: P
     list(watch.new(at_rest=False))
     assert seen == [("r", step) for step in range(1, 5)]
     assert lines[-1] == "a run: step 4 of 4, loss 1.500, 1,234 tokens/s"
+
+
+def test_what_is_measured_before_the_first_step_is_passed_on(tmp_path: Path) -> None:
+    seen: list[float] = []
+    watch = Watch(run=RUN, steps=(4,), directory=tmp_path, progress=_never, on_metrics=lambda run, row: seen.append(row["step"]))
+    (tmp_path / METRICS).write_text(json.dumps({"step": 0, "held_out_loss": 1.5}) + "\n")
+    list(watch.new(at_rest=False))
+    assert seen == [0]
+
+
+def _never(line: str) -> None:
+    raise AssertionError(line)

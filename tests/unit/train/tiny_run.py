@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray_study.config import Scratch, Training
+from ray_study import tables
+from ray_study.config import Model, Scratch, Training
+from ray_study.model_files import prepare
 from ray_study.rows import Example
 from ray_study.train.loop import Task
 
@@ -46,3 +48,10 @@ class Bench:
             resume_seconds=resume_seconds,
             trust_remote_code=False,
         )
+
+
+def make_bench(root: Path) -> Bench:
+    """A scratch model and 40 examples in a directory."""
+    base = prepare(Model(scratch=SCRATCH, dtype="float32"), "tiny", root)
+    tables.write(sums(40), root / "examples" / "all.parquet", Example)
+    return Bench(root=root, base=str(base), examples=str(root / "examples"))
