@@ -216,14 +216,3 @@ def test_the_model_that_is_saved_is_the_model_that_was_trained(bench: Bench) -> 
     engine.step(1e-3)
     expected = model.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in _weights(directory, 1).items())
-
-
-def test_a_state_kept_by_other_workers_is_refused(bench: Bench) -> None:
-    task = bench.task("r", _training(), steps=(6,))
-    slot = Path(task.directory) / RESUME / "a"
-    slot.mkdir(parents=True)
-    for rank in (0, 1):
-        (slot / f"worker-{rank}.pt").write_bytes(b"")
-    (slot.parent / "latest.json").write_text(json.dumps({"slot": "a", "num_workers": 2, "progress": {"step": 3, "num_tokens": 1}}))
-    with pytest.raises(ValueError, match="was written by 2 workers, found 1"):
-        train(task, CPU)
