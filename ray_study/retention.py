@@ -9,7 +9,7 @@ from pathlib import Path
 from ray_study.evaluate import Exam, is_owed
 from ray_study.evaluate.scoring import stored
 from ray_study.grid import planned
-from ray_study.manifests import delete_weights, has_weights
+from ray_study.manifests import delete_weights
 from ray_study.materials import Lab
 from ray_study.rows import Checkpoint
 
@@ -25,9 +25,10 @@ def settle(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) -> bool:
     last = lab.last_steps[run.id]
     directory = Path(checkpoint.path)
     ours = directory.parent == Path(lab.store.path(f"train-{run.id}"))
-    if checkpoint.step == 0 or not ours or lab.study.checkpoints.keeps(checkpoint.step, last) or not has_weights(directory):
+    if checkpoint.step == 0 or not ours or lab.study.checkpoints.keeps(checkpoint.step, last):
         return False
-    if lab.engines.opened_with == checkpoint.path:
+    # A deletion that was cut short goes on.
+    if lab.engines.opened_with == checkpoint.path or not any(directory.glob("*.safetensors*")):
         return False
     owed = [exam for exam in exams if is_owed(exam, checkpoint.step, last)]
     if any(stored(lab, exam, checkpoint, run.model) is None for exam in owed):

@@ -239,17 +239,6 @@ def test_the_model_that_is_saved_is_the_model_that_was_trained(bench: Bench) -> 
     assert all(torch.equal(tensor, expected[name]) for name, tensor in _weights(directory, 1).items())
 
 
-def test_a_state_kept_by_other_workers_is_refused(bench: Bench) -> None:
-    task = bench.task("r", _training(), steps=(6,))
-    slot = Path(task.directory) / RESUME / "a"
-    slot.mkdir(parents=True)
-    for rank in (0, 1):
-        (slot / f"worker-{rank}.pt").write_bytes(b"")
-    (slot.parent / "latest.json").write_text(json.dumps({"slot": "a", "num_workers": 2, "progress": {"step": 3, "num_tokens": 1}}))
-    with pytest.raises(ValueError, match="was written by 2 workers, found 1"):
-        train(task, CPU)
-
-
 def test_every_step_tells_what_was_clipped_so_far_and_what_it_took(bench: Bench) -> None:
     task = replace(bench.task("r", _training(), steps=(3, 6), resume_seconds=0), peak_teraflops=1e-3)
     rows = _metrics(_run(task))
