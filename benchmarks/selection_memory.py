@@ -119,7 +119,7 @@ def timed(lab: materials.Lab, num_problems: int, num_attempts: int) -> Iterator[
 
     def write_rows(workspace: Workspace) -> dict[str, object]:
         """The record that loading problems leaves."""
-        return {"num_rows": workspace.write("all", rows, Problem), "resolved": "benchmark", "dropped": 0}
+        return {"num_rows": workspace.write("all", rows, Problem), "resolved": {"source": "benchmark"}, "dropped": 0}
 
     verdicts = materials.grade(lab, attempts, rows, [], {"attempts": "benchmark"}, "benchmark")
     assert verdicts.record["num_rows"] == num_problems * num_attempts
