@@ -234,7 +234,7 @@ def run_faults(study: Study, run: PlannedRun) -> Iterable[str]:
             f"batch_size {training.batch_size} is not divisible by {resources.workers} workers; "
             f"the nearest are {nearest_multiples(training.batch_size, resources.workers)}"
         )
-    if training.engine == "deepspeed" and training.zero_stage == 0 and training.precision == "bf16":
+    if training.engine == "deepspeed" and training.precision == "bf16" and fitted(study, run).zero_stage == 0:
         yield "DeepSpeed without ZeRO cannot sum bf16 gradients in fp32; set zero_stage to 1 or more, or use engine: torch"
     yield from size_faults(study, run)
     yield from _checkpoint_faults(study, run)
