@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -89,20 +90,23 @@ def _in_one_call(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ho
 
 
 def _row_by_row(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, how: _How) -> torch.Tensor:
-    """A call for each row, so that nothing is computed that a mask would throw away."""
+    """A call for each row, or for neighbours of one length, so that nothing is computed that a mask would throw away."""
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    found = []
+    runs = [(length, len(list(rows))) for length, rows in groupby(how.lengths)]
     # Split, and not sliced: the gradients of slices would each fill a tensor of all rows.
-    lengths = list(how.lengths)
-    split = (torch.split(part, lengths, dim=2) for part in (query, key, value))
-    for length, queries, keys, values in zip(how.lengths, *split, strict=True):
+    sizes = [length * number for length, number in runs]
+    split = (torch.split(part[0], sizes, dim=1) for part in (query, key, value))
+    found = []
+    for (length, number), *parts in zip(runs, *split, strict=True):
         cut = how.sliding_window is not None and how.sliding_window < length
         mask = _window(length, how.sliding_window or 0, query.device) if cut else None
-        row = scaled_dot_product_attention(*(queries, keys, values, mask), dropout_p=how.dropout, is_causal=mask is None, scale=how.scaling)
-        found.append(row.transpose(1, 2))
-    return torch.cat(found, dim=1)
+        # heads x tokens of all x head size -> rows x heads x tokens of each x head size.
+        queries, keys, values = (part.unflatten(1, (number, length)).transpose(0, 1) for part in parts)
+        rows = scaled_dot_product_attention(queries, keys, values, mask, dropout_p=how.dropout, is_causal=mask is None, scale=how.scaling)
+        found.append(rows.transpose(1, 2).flatten(0, 1))
+    return torch.cat(found)[None]
 
 
 def _window(length: int, width: int, device: torch.device) -> torch.Tensor:

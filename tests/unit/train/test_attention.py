@@ -38,7 +38,9 @@ CONFIGS = {
 
 def _rows(number: int = 6) -> list[Row]:
     rng = random.Random(3)
-    return [Row(ids=tuple(rng.randrange(64) for _ in range(4 + 5 * index)), num_prompt=2) for index in range(number)]
+    # Two neighbours of one length among them.
+    lengths = [4 + 5 * (index - index // 3) for index in range(number)]
+    return [Row(ids=tuple(rng.randrange(64) for _ in range(length)), num_prompt=2) for length in lengths]
 
 
 def _model(config: Any) -> Any:
