@@ -201,3 +201,16 @@ def test_where_a_server_stands_identifies_nothing_and_its_model_does() -> None:
     assert "one.example" not in str(literal())
     assert "TEACHER_KEY" not in str(literal(key_from="TEACHER_KEY"))
     assert literal() != literal(model="another")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("checkpoints/keep", "last"),
+        ("training/stop", {"hours": 2, "divergence_factor": 3}),
+        ("resources/train/resume_every", 5),
+        ("resources/train/resume_seconds", 5),
+    ],
+)
+def test_what_is_kept_and_when_a_run_is_given_up_does_not_identify_it(key: str, value: object) -> None:
+    assert [run.id for run in planned(study({key: value}))] == [run.id for run in planned(study())]
