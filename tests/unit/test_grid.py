@@ -254,3 +254,16 @@ def test_a_point_takes_the_place_of_an_axis_and_leaves_the_others() -> None:
 def test_a_point_that_cannot_be_is_refused(points: list[dict[str, Any]], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         planned(study({"sweep/points": points}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("checkpoints/keep", "last"),
+        ("training/stop", {"hours": 2, "divergence_factor": 3}),
+        ("resources/train/resume_every", 5),
+        ("resources/train/resume_seconds", 5),
+    ],
+)
+def test_what_is_kept_and_when_a_run_is_given_up_does_not_identify_it(key: str, value: object) -> None:
+    assert [run.id for run in planned(study({key: value}))] == [run.id for run in planned(study())]

@@ -170,3 +170,10 @@ def test_a_recording_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     path.write_text("{}")
     assert faults(changes) == ()
     assert f"teacher one: attempts recorded in jsonl {path}" in text(changes)
+
+
+def test_deepspeed_without_zero_is_refused_in_bf16_which_it_cannot_do() -> None:
+    bf16 = {"training/precision": "bf16", "training/engine": "deepspeed"}
+    assert any("set zero_stage to 1 or more" in fault for fault in faults(bf16))
+    assert not any("zero_stage" in fault for fault in faults({**bf16, "training/zero_stage": 1}))
+    assert not any("zero_stage" in fault for fault in faults({**bf16, "training/precision": "fp32"}))

@@ -144,27 +144,37 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_with_the_same_weights(benc
 MODEL_CODE = """
 import os
 from pathlib import Path
+import torch
 
 with Path({log!r}).open("a") as log:
     log.write("a worker began\\n")
-os._exit(13)
+{end}
 """
+
+
+def with_code(bench: Bench, run: str, directory: Path, end: str) -> tuple[Job, Path]:
+    """A run whose model's own code, when a worker loads it, writes a line and then does what `end` says; and where it writes."""
+    base, log = directory / run, directory / f"{run}.txt"
+    shutil.copytree(bench.base, base)
+    (base / f"{run}.py").write_text(MODEL_CODE.format(log=str(log), end=end))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": f"{run}.Deadly"}}))
+    return replace(bench.job(run), base=str(base), trust_remote_code=True), log
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_run_whose_workers_always_die_is_tried_as_often_as_allowed_and_the_other_run_ends(bench: Bench, tmp_path: Path) -> None:
-    # A model whose own code ends the process: nothing that Python can catch.
-    base, log = tmp_path / "deadly", tmp_path / "log.txt"
-    shutil.copytree(bench.base, base)
-    (base / "deadly.py").write_text(MODEL_CODE.format(log=str(log)))
-    config = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "deadly.Deadly"}}))
-    deadly = replace(bench.job("deadly"), base=str(base), trust_remote_code=True)
-    ended = {event.id: event for event in bench.train(deadly, bench.job("beside")) if isinstance(event, Run)}
-    assert {run: ended[run].status for run in ended} == {"deadly": "failed", "beside": "finished"}
+def test_a_run_whose_workers_die_is_tried_as_often_as_allowed_and_one_without_memory_once(bench: Bench, tmp_path: Path) -> None:
+    # Nothing that Python can catch, and what torch says where there is no more memory.
+    deadly, log = with_code(bench, "deadly", tmp_path, "os._exit(13)")
+    hungry, log_of_hungry = with_code(bench, "hungry", tmp_path, "torch.empty(10**15)")
+    hungry = replace(hungry, memory_estimate={"weights": 2 * 10**9, "gradients": 10**9})
+    ended = {event.id: event for event in bench.train(deadly, hungry, bench.job("beside")) if isinstance(event, Run)}
+    assert {run: ended[run].status for run in ended} == {"deadly": "failed", "hungry": "failed", "beside": "finished"}
     assert "its workers failed 2 times" in ended["deadly"].error
     assert log.read_text().splitlines() == ["a worker began"] * 2, "max_failures is 1, so there are two attempts"
+    assert "out of memory: the plan estimates 3.00 GB a worker (weights 2.00, gradients 1.00)" in ended["hungry"].error
+    assert log_of_hungry.read_text().splitlines() == ["a worker began"]
 
 
 @pytest.mark.slow
