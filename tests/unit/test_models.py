@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ray_study.config import Model, Scratch
-from ray_study.models import HUB_FACTS, facts, is_gated, positions
+from ray_study.models import HUB_FACTS, facts, is_gated, needs_remote_code, positions
 
 
 @pytest.mark.parametrize(
@@ -18,15 +19,36 @@ from ray_study.models import HUB_FACTS, facts, is_gated, positions
         ("Qwen/Qwen3-4B-Base", 4_022_468_096),
         ("Qwen/Qwen3-8B-Base", 8_190_735_360),
         ("Qwen/Qwen3-14B-Base", 14_768_307_200),
+        ("Qwen/Qwen3-0.6B", 596_049_920),
+        ("Qwen/Qwen3-14B", 14_768_307_200),
+        ("Qwen/Qwen3-32B", 32_762_123_264),
+        ("Qwen/Qwen2.5-0.5B", 494_032_768),
+        ("Qwen/Qwen2.5-1.5B", 1_543_714_304),
+        ("Qwen/Qwen2.5-3B", 3_085_938_688),
         ("Qwen/Qwen2.5-7B", 7_615_616_512),
+        ("Qwen/Qwen2.5-14B", 14_770_033_664),
         ("internlm/internlm2_5-20b", 19_861_149_696),
         ("HuggingFaceTB/SmolLM2-135M", 134_515_008),
+        ("HuggingFaceTB/SmolLM2-360M", 361_821_120),
+        ("HuggingFaceTB/SmolLM2-1.7B", 1_711_376_384),
     ],
 )
 def test_the_parameters_of_a_hub_model_are_known_to_the_last_one(hub: str, num_parameters: int) -> None:
     found = facts(Model(hub=hub))
     assert found is not None
     assert found.num_parameters == num_parameters
+
+
+def test_a_tuned_model_has_the_shape_of_its_base() -> None:
+    for size in ("0.6B", "1.7B", "4B", "8B", "14B"):
+        base, tuned = HUB_FACTS[f"Qwen/Qwen3-{size}-Base"], HUB_FACTS[f"Qwen/Qwen3-{size}"]
+        assert (base.positions, tuned.positions) == (32768, 40960)
+        assert replace(base, positions=tuned.positions) == tuned
+
+
+def test_what_runs_by_code_of_its_own_is_known() -> None:
+    assert needs_remote_code("internlm/internlm2_5-20b")
+    assert not needs_remote_code("Qwen/Qwen3-14B-Base")
 
 
 def test_facts_load_no_heavy_library() -> None:

@@ -26,7 +26,7 @@ from ray_study.rows import Example
 from ray_study.train.batches import Order
 from ray_study.train.layout import METRICS
 from ray_study.train.loop import Task, train
-from ray_study.train.parallel import here, zero_config
+from ray_study.train.parallel import here, optimizer_of, zero_config
 from ray_study.train.tokenizing import tokenize
 
 _WORKER = """
@@ -190,3 +190,22 @@ def test_deepspeed_keeps_fp32_masters_unless_pure_bf16_is_named() -> None:
     pure = zero_config(Training(steps=1, engine="deepspeed", zero_stage=2, master_weights="bf16"), 2)
     assert pure["bf16"]["bf16_master_weights_and_grads"]
     assert "bf16" not in zero_config(Training(steps=1, engine="deepspeed", precision="fp32"), 2)
+
+
+def test_the_optimizer_is_fused_adamw_with_the_settings_of_the_run() -> None:
+    settings = Training(steps=1, beta1=0.8, beta2=0.95, epsilon=1e-7, weight_decay=0.3, learning_rate=0.1)
+    start = torch.full((4,), 2.0)
+    parameter = torch.nn.Parameter(start.clone())
+    module = torch.nn.Module()
+    module.register_parameter("weight", parameter)
+    optimizer = optimizer_of(module, settings)
+    assert optimizer.defaults["fused"]
+    gradients = [torch.tensor([1.0, -2.0, 0.5, 0.0]), torch.tensor([0.5, 1.0, -0.5, 0.1])]
+    first, second, weight = torch.zeros(4), torch.zeros(4), start.clone()
+    for step, gradient in enumerate(gradients, 1):
+        parameter.grad = gradient.clone()
+        optimizer.step()
+        # Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
+        first, second = 0.8 * first + 0.2 * gradient, 0.95 * second + 0.05 * gradient**2
+        weight = weight * (1 - 0.1 * 0.3) - 0.1 * (first / (1 - 0.8**step)) / ((second / (1 - 0.95**step)).sqrt() + 1e-7)
+    assert torch.allclose(parameter.data, weight, rtol=1e-6)

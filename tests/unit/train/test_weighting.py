@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_run import Bench, sums
+from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, DistributedSampler
+from transformers import AutoModelForCausalLM
 
+from ray_study.chat import Chat
 from ray_study.config import Training
+from ray_study.train.layout import METRICS
+from ray_study.train.loop import train
+from ray_study.train.parallel import here
+from ray_study.train.tokenizing import tokenize
 from ray_study.train.weighting import row_weights
 
 
@@ -78,3 +88,32 @@ def test_the_sum_over_tokens_is_the_micro_batches_of_a_worker_so_that_batch_size
 
 def test_by_default_every_token_of_the_batch_weighs_the_same() -> None:
     assert row_weights([1, 3, 4], training(batch_size=3)) == [1 / 8] * 3
+
+
+def _naive_norm(bench: Bench, batch_size: int, num_workers: int, micro_batch: int) -> float:
+    """The gradient norm of the first step as the study's trainer computes it: row by row, without packing or chunks."""
+    model: Any = AutoModelForCausalLM.from_pretrained(bench.base, dtype=torch.float32)
+    rows = tokenize(sums(40), Chat(bench.base), max_length=200, over_long="truncate").rows[:batch_size]
+    for rank in range(num_workers):
+        mine = rows[rank::num_workers]
+        for start in range(0, len(mine), micro_batch):
+            part = mine[start : start + micro_batch]
+            losses = []
+            for row in part:
+                logits = model(input_ids=torch.tensor([row.ids]), use_cache=False).logits[0, row.num_prompt - 1 : -1]
+                losses.append(cross_entropy(logits, torch.tensor(row.ids[row.num_prompt :]), reduction="sum"))
+            (torch.stack(losses).sum() / sum(row.num_targets for row in part) / num_workers).backward()
+    return float(torch.nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()]))
+
+
+@pytest.mark.parametrize("settings", [{"micro_batch_size": 3}, {"micro_batch_size": 8, "packing": False}], ids=["packed", "padded"])
+def test_the_loop_has_the_studys_gradient_whatever_its_own_micro_batches_are(bench: Bench, settings: dict[str, Any]) -> None:
+    layout = {"loss_aggregation": "micro_batch_token_mean", "layout_workers": 4, "layout_rows": 2}
+    usual = {"steps": 1, "batch_size": 16, "max_length": 200, "precision": "fp32", "shuffle": False, "over_long": "truncate"}
+    task = bench.task("r", training(**usual, **layout, **settings), steps=(1,))
+    train(task, here(torch.device("cpu")))
+    found = json.loads((Path(task.directory) / METRICS).read_text())
+    assert found["gradient_norm"] == pytest.approx(_naive_norm(bench, 16, 4, 2), rel=1e-5)
+    plain = bench.task("plain", training(**usual, **settings), steps=(1,))
+    train(plain, here(torch.device("cpu")))
+    assert json.loads((Path(plain.directory) / METRICS).read_text())["gradient_norm"] < found["gradient_norm"] / 1.5
