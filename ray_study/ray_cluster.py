@@ -28,6 +28,9 @@ _ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "TOKENIZERS_PARALLEL
 # One thread a process unless `resources` says more, and threads that wait must sleep: on two busy cores, two that spin are ten times slower
 # than one.
 _WORKER_ENVIRONMENT = {**_ENVIRONMENT, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+# Nobody takes away the only node of a cluster of our own, and the process that would see it coming starts when a run's workers do: it
+# takes their cores for seconds.
+_OWN_ENVIRONMENT = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ def connect(*, num_cpus: float, num_gpus: int, verbose: bool = False) -> Iterato
             logging.getLogger(name).setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS")
     level = logging.INFO if verbose else logging.WARNING
-    runtime: Mapping[str, object] = {"env_vars": _WORKER_ENVIRONMENT}
+    runtime: Mapping[str, object] = {"env_vars": worker_environment(ours=not address)}
     if address:
         _check_reachable(address)
         try:
@@ -81,6 +84,11 @@ def connect(*, num_cpus: float, num_gpus: int, verbose: bool = False) -> Iterato
         yield cluster
     finally:
         ray.shutdown()
+
+
+def worker_environment(*, ours: bool) -> dict[str, str]:
+    """What every process of a study on the cluster has in its environment; `ours` where the cluster is this machine alone."""
+    return {**_WORKER_ENVIRONMENT, **(_OWN_ENVIRONMENT if ours else {})}
 
 
 def _check_reachable(address: str) -> None:

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from ray_study.ray_cluster import Cluster, _check, connect
+from ray_study.ray_cluster import Cluster, _check, connect, worker_environment
 
 
 def cluster(*, cpus: float = 8, gpus: float = 0) -> Cluster:
@@ -36,3 +36,9 @@ def test_an_address_at_which_nothing_listens_is_refused_at_once_with_the_mend(mo
             connect(num_cpus=1, num_gpus=0),
         ):
             pass
+
+
+def test_only_a_cluster_of_our_own_does_without_the_watcher_for_lost_nodes() -> None:
+    watcher = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+    assert worker_environment(ours=True) == {**worker_environment(ours=False), watcher: "0"}
+    assert watcher not in worker_environment(ours=False)
