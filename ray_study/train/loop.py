@@ -237,7 +237,9 @@ def _engine(task: Task, place: Place) -> tuple[Engine, Cut]:
     if training.batch_size % place.num_workers:
         raise ValueError(f"batch_size {training.batch_size} is not divisible by {place.num_workers} workers; change one of them")
     torch.manual_seed(stable_seed("model", task.seed))
-    dtype = torch.bfloat16 if training.master_weights == "bf16" else torch.float32
+    # DeepSpeed makes its fp32 masters from a model in bf16, so each worker need not hold it in fp32 before it is split.
+    in_bf16 = training.precision == "bf16" and (training.master_weights == "bf16" or training.engine == "deepspeed")
+    dtype = torch.bfloat16 if in_bf16 else torch.float32
     model = AutoModelForCausalLM.from_pretrained(task.base, dtype=dtype, local_files_only=True, trust_remote_code=task.trust_remote_code)
     packed = training.packing and take_packed(model)
     at_most = training.tokens_at_once if packed else training.micro_batch_size
