@@ -2,7 +2,7 @@
 
 Each variant runs in a process of its own, which makes hidden states and a head, does what both need once in small, notes the memory it has
 then, and takes loss and gradient; what its resident memory has risen by at its peak is the loss's. Then two processes, one a variant, take
-turns, so that each ratio of times is of two neighbours on the same machine.
+turns, so that each ratio of times is of two neighbours on the same machine; seconds are those of the processor, over all threads.
 
     python benchmarks/loss_memory.py [--tokens 4096] [--vocabulary 49152] [--hidden 576] [--pairs 3] [--threads 1]
 
@@ -64,10 +64,10 @@ def serve(variant: str, options: argparse.Namespace, pipe: Connection) -> None:
     before = peak_bytes()
     while pipe.recv():
         inputs = hidden.clone().requires_grad_()
-        start = time.perf_counter()
+        start = time.process_time()
         loss = loss_of(inputs, targets)
         loss.backward()
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         assert inputs.grad is not None
         assert head.weight.grad is not None
         pipe.send((peak_bytes() - before, seconds, loss.item(), float(inputs.grad.norm()), float(head.weight.grad.norm())))
