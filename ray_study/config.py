@@ -59,11 +59,9 @@ class Training(Settings):
     micro_batch_size: int = Field(4, ge=1)
     """Rows that one worker holds at once where they are padded; never changes the gradient, so it does not identify a run."""
     packing: bool = True
-    """Rows one after the other without padding, none seeing another; they are padded all the same where a model cannot take them so.
-    Does not identify a run."""
+    """Rows one after the other, none seeing another, where a model can take them so; does not identify a run."""
     micro_batch_tokens: int | None = Field(None, ge=8)
-    """Tokens that one worker holds at once where rows are packed, or as many as the longest row of the step has; does not identify a
-    run. Empty takes as many as `micro_batch_size` rows of `max_length` have."""
+    """Tokens that one worker holds at once where rows are packed; empty takes `micro_batch_size` rows of `max_length`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -79,9 +77,8 @@ class Training(Settings):
     @property
     def tokens_at_once(self) -> int:
         """Most tokens of a micro-batch, padding included."""
-        if self.packing and self.micro_batch_tokens is not None:
-            return max(self.micro_batch_tokens, self.max_length)
-        return self.micro_batch_size * self.max_length
+        budget = self.micro_batch_tokens if self.packing else None
+        return self.micro_batch_size * self.max_length if budget is None else max(budget, self.max_length)
 
 
 class Scratch(Settings):
