@@ -192,7 +192,7 @@ def _memory_estimate(study: Study, run: PlannedRun) -> dict[str, int]:
     found = facts(study.models[run.model])
     if found is None:
         return {}
-    return asdict(memory_per_worker(found, run.training, num_workers=study.resources.train.workers))
+    return asdict(memory_per_worker(found, fitted(study, run), num_workers=study.resources.train.workers))
 
 
 def as_row(run: PlannedRun, *, status: str, error: str = "") -> Run:
