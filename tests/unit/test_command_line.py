@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jsonschema
@@ -34,6 +35,15 @@ SURFACE = {
     "schema": COMMON,
     "assets": [*COMMON, "NAME", "action"],
 }
+
+
+@pytest.fixture(autouse=True)
+def _as_loud_as_before() -> Iterator[None]:
+    """`-v` and `--quiet` say how much this whole process logs."""
+    logger = logging.getLogger("ray_study")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
