@@ -3,7 +3,7 @@
 The same model, engine settings, prompts, caps and seeds. The stage's side is all that a study does once an engine stands: prompts are
 rendered in Ray Data's tasks, sent to the pool in shards, and each shard is written and judged. Rounds go to both by turns:
 
-    python benchmarks/generation.py [--tiny] [--problems 128] [--rounds 3]
+    python benchmarks/generation.py [--tiny] [--problems 64] [--rounds 3]
 
 The last line is JSON. `ratio` is the median over rounds of (the stage's tokens/s) / (offline tokens/s); larger is better.
 What seeding costs is a figure of its own: `seeded_over_unseeded`, offline tokens/s with a seed a request over those without.
@@ -194,7 +194,7 @@ def measure(rows: list[Problem], directory: Path, model: Model, asking: Asking, 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="a model of a million parameters instead of 135 million")
-    parser.add_argument("--problems", type=int, default=128)
+    parser.add_argument("--problems", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

@@ -116,12 +116,17 @@ def timed(lab: materials.Lab, num_problems: int, num_attempts: int) -> Iterator[
 
     start = time.perf_counter()
     rows = [problem(number) for number in range(num_problems)]
+
+    def write_rows(workspace: Workspace) -> dict[str, object]:
+        """The record that loading problems leaves."""
+        return {"num_rows": workspace.write("all", rows, Problem), "resolved": {"source": "benchmark"}, "dropped": 0}
+
     verdicts = materials.grade(lab, attempts, rows, [], {"attempts": "benchmark"}, "benchmark")
     assert verdicts.record["num_rows"] == num_problems * num_attempts
     yield "verified_seconds", time.perf_counter() - start
 
     start = time.perf_counter()
-    source = store.make("problems", {"name": "benchmark"}, lambda workspace: {"num_rows": workspace.write("all", rows, Problem)})
+    source = store.make("problems", {"name": "benchmark"}, write_rows)
     # An exam of other sums: every problem is compared with it.
     exam = [problem(number) for number in range(num_problems, num_problems + 500)]
     made = from_verdicts(lab, "sums", (source, rows), verdicts, {"exam": exam})

@@ -20,6 +20,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 from ray_study.config import Training, TrainResources
 from ray_study.manifests import digest
+from ray_study.ray_cluster import in_words
 from ray_study.rows import Checkpoint, Run
 from ray_study.train.layout import FAILURE, begin_attempt, is_newest, write_failure
 from ray_study.train.watch import OnMetrics, Watch
@@ -135,8 +136,8 @@ class _Trials:
         """The error of each run whose trial failed, by `Run.id`; of every run where Tune itself failed."""
         if self._error is not None:
             log.debug("the sweep stopped", exc_info=self._error)
-            return dict.fromkeys(self._runs, f"the sweep stopped: {_in_words(self._error)}")
-        return {result.config["job"]["run"]: _in_words(result.error) for result in self._results if result.error is not None}
+            return dict.fromkeys(self._runs, f"the sweep stopped: {in_words(self._error)}")
+        return {result.config["job"]["run"]: in_words(result.error) for result in self._results if result.error is not None}
 
     def _fit(self) -> None:
         try:
@@ -197,7 +198,7 @@ def _trial(config: dict[str, Any]) -> None:
         trainer.fit()
     except ray_train.TrainingFailedError as error:
         if is_newest(directory, token):
-            words = f"its workers failed {resources.max_failures + 1} times, the last time with: {_in_words(error)}"
+            words = f"its workers failed {resources.max_failures + 1} times, the last time with: {in_words(error)}"
             if not (directory / FAILURE).is_file():
                 # Where a worker has said why, as of its memory, that is the reason.
                 write_failure(directory, words)
@@ -228,9 +229,3 @@ def _worker(settings: dict[str, Any]) -> None:
 
     checkpoints.join_attempt(Path(settings["task"]["directory"]), settings["attempt"])
     loop.worker(settings["task"])
-
-
-def _in_words(error: BaseException) -> str:
-    """The last line of an error that says something, since Ray puts whole tracebacks into its messages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

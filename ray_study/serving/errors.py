@@ -9,6 +9,7 @@ from typing import Any
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException, ReplicaUnavailableError
 
+from ray_study.ray_cluster import in_words
 from ray_study.serving.words import EngineLost, PoolUnavailable, SwapRefused
 
 LOST = (RayActorError, EngineLost, ReplicaUnavailableError)
@@ -35,7 +36,7 @@ def in_our_words() -> Iterator[None]:
             # Ray's wrappers are instances of what they wrap as well.
             if isinstance(cause, _OURS) and not isinstance(cause, RayError):
                 raise cause from error
-        raise PoolUnavailable(f"the pool failed: {last_line(error)}") from error
+        raise PoolUnavailable(f"the pool failed: {in_words(error)}") from error
 
 
 Fault = dict[str, Any]
@@ -70,12 +71,6 @@ def raise_fault(row: Mapping[str, Any]) -> None:
         raise OSError(int(row["errno"]), row["why"])
     if row["fault"]:
         raise _BY_NAME[row["fault"]](row["why"])
-
-
-def last_line(error: BaseException) -> str:
-    """The last line of an error that says something, since Ray puts whole tracebacks into its messages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -12,8 +12,9 @@ from ray.exceptions import RayTaskError
 
 from ray_study.config import Sampling
 from ray_study.manifests import Manifest, read_manifest
+from ray_study.ray_cluster import in_words
 from ray_study.serving.attest import check_fit
-from ray_study.serving.errors import LOST, in_our_words, last_line
+from ray_study.serving.errors import LOST, in_our_words
 from ray_study.serving.words import PoolUnavailable, Reply, Request, SwapRefused
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Handle:
                     return self._ask_once(checkpoint, manifest, requests, sampling, given_up)
                 except LOST as error:
                     lost = f"{loss + 1} of {MAX_LOSSES + 1}"
-                    log.warning("a shard of %s was lost with its replica (%s): %s", checkpoint, lost, last_line(error))
+                    log.warning("a shard of %s was lost with its replica (%s): %s", checkpoint, lost, in_words(error))
         raise PoolUnavailable(
             f"a shard of {len(requests)} prompts of {checkpoint} was lost with its replica {MAX_LOSSES + 1} times; look into Serve's logs, "
             "and lower max_num_seqs or kv_cache_megabytes if memory ran out"

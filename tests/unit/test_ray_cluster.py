@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from ray_study.ray_cluster import Cluster, _check, connect, worker_environment
+from ray_study.ray_cluster import Cluster, _check, connect, in_words, worker_environment
 
 
 def cluster(*, cpus: float = 8, gpus: float = 0) -> Cluster:
@@ -42,3 +42,18 @@ def test_only_a_cluster_of_our_own_does_without_the_watcher_for_lost_nodes() -> 
     watcher = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
     assert worker_environment(ours=True) == {**worker_environment(ours=False), watcher: "0"}
     assert watcher not in worker_environment(ours=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Traceback (most recent call last):\n  File x\nValueError: too few rows\n", "ValueError: too few rows"),
+        (
+            "5 worker(s) were killed due to the node running low on memory.\nRefer to the documentation on how to address it: https://x.",
+            "Ray ended it because the machine ran low on memory; free some, or let fewer things run at once",
+        ),
+        ("", "RuntimeError"),
+    ],
+)
+def test_an_error_of_rays_is_told_in_one_line(text: str, expected: str) -> None:
+    assert in_words(RuntimeError(text)) == expected
