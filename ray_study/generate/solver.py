@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ray_study.rows import Attempt, FinishReason, Problem
 
@@ -27,17 +28,5 @@ def solver_attempts(problems: Iterable[Problem]) -> Iterator[Attempt]:
 
 def unasked(problem_id: str, sample: int, by: str, text: str, *, num_tokens: int = 0, finish_reason: FinishReason = "stop") -> Attempt:
     """An attempt for which nobody was asked: no seed, no cap, nothing that measured it. `num_tokens` 0 is "nobody counted"."""
-    return Attempt(
-        problem_id=problem_id,
-        sample=sample,
-        asked_of=by,
-        text=text,
-        num_tokens=num_tokens,
-        finish_reason=finish_reason,
-        cap=0,
-        seed=0,
-        thinking_opened=False,
-        prompt_hash="",
-        explanation="",
-        conditions="{}",
-    )
+    known = Attempt.of_text(problem_id, text, sample=sample)
+    return replace(known, asked_of=by, num_tokens=num_tokens, finish_reason=finish_reason)
