@@ -97,6 +97,8 @@ class Judgement:
     verdict: Verdict
     answer: str | None
     explanation: str
+    details: str = ""
+    """What else the verifier measured, as sorted JSON: a rubric's level, tests passed, each instruction's verdict; empty for most kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,8 @@ class GradedAttempt:
     answer: str | None
     lenient_verdict: Verdict
     """The verdict when the last number (or letter) of the text counts as the answer, boxed or not."""
+    details: str = ""
+    """The judgement's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

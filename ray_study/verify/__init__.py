@@ -10,7 +10,7 @@ from ray_study.verify.gold import check_gold, gold_faults
 from ray_study.verify.grading import grade
 from ray_study.verify.judging import JUDGES, judge, judge_lenient
 
-VERSION = 2
-"""Raised by hand when a judgement comes to mean something else: stored attempts are then judged again, without a model."""
+VERSION = 3
+"""Raised by hand when a judgement comes to mean something else: stored attempts are then judged again, without a model. 3: details."""
 
 __all__ = ["JUDGES", "VERSION", "check_gold", "gold_faults", "grade", "judge", "judge_lenient"]

@@ -89,4 +89,5 @@ def _graded(attempt: Attempt, problem: Problem, strict: Judgement, lenient: Judg
         verdict=strict.verdict,
         answer=strict.answer,
         lenient_verdict=lenient.verdict,
+        details=strict.details,
     )
