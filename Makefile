@@ -19,10 +19,10 @@ quickstart: $(STAMP) ## a whole study on two CPU cores, in minutes
 	$(BIN)/ray-study run sweeps/quickstart.yaml
 	@echo "the report is at the path above; the MLflow UI: $(BIN)/ray-study ui sweeps/quickstart.yaml"
 
+# Two processes, each with whole files: most of a slow test is the start of an engine or of Ray's processes, one import after the other.
 test: test-fast ## every test
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadfile
 
-# Two processes, each with whole files: what starts Ray or an engine fills both cores by itself and stays out.
 test-fast: $(STAMP) ## the tests that start neither Ray nor an engine
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 

@@ -41,7 +41,8 @@ def head_of_its_own(directory: Path) -> Iterator[Head]:
     token.write_text("0" * 64)
     values = environment(directory, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
     del values["RAY_STUDY_STORAGE"]
-    ports = [f"--port={port}", f"--dashboard-port={dashboard}"]
+    # Two tests may each have a head at once: the agent's own port is the only one that Ray would otherwise take for granted.
+    ports = [f"--port={port}", f"--dashboard-port={dashboard}", "--dashboard-agent-listen-port=0"]
     command = [RAY, "start", "--head", "--block", *ports, "--num-cpus=8", "--disable-usage-stats"]
     log = directory / "head.txt"
     for _ in range(3):

@@ -19,6 +19,7 @@ from ray_study import tables
 from ray_study.config import Model, Scratch, Training, TrainResources
 from ray_study.manifests import MANIFEST, read_manifest
 from ray_study.model_files import prepare
+from ray_study.ray_cluster import worker_environment
 from ray_study.rows import Checkpoint, Example, Run
 from ray_study.sweep import Job, train
 from ray_study.train.layout import METRICS, RESUME
@@ -71,7 +72,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
     """A Ray of its own, whatever else runs on the machine."""
-    environment = {"OMP_NUM_THREADS": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"}
+    environment = {**worker_environment(ours=True), "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"}
     ray.init(address="local", num_cpus=8, include_dashboard=True, log_to_driver=False, runtime_env={"env_vars": environment})
     yield
     ray.shutdown()
