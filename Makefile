@@ -30,6 +30,7 @@ check: $(STAMP) ## lint, format, types, and notebooks without outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
 
 bench: $(STAMP) ## every script of benchmarks/, into benchmarks/results.json and a table

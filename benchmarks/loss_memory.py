@@ -59,14 +59,14 @@ def serve(variant: str, options: argparse.Namespace, pipe: Connection) -> None:
     hidden, targets = torch.randn(options.tokens, options.hidden), torch.randint(0, options.vocabulary, (options.tokens,))
     loss_of = losses(head)[variant]
     # What libraries allocate once, at their first use.
-    loss_of(hidden[:2].clone().requires_grad_(), targets[:2]).backward()
+    loss_of(hidden[:2].clone().requires_grad_(), targets[:2]).backward()  # type: ignore[no-untyped-call]
     head.weight.grad = None
     before = peak_bytes()
     while pipe.recv():
         inputs = hidden.clone().requires_grad_()
         start = time.process_time()
         loss = loss_of(inputs, targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         seconds = time.process_time() - start
         assert inputs.grad is not None
         assert head.weight.grad is not None

@@ -143,7 +143,7 @@ def ours(case: Case) -> float:
     return float(told[-1] - told[0])
 
 
-class Clock(TrainerCallback):
+class Clock(TrainerCallback):  # type: ignore[misc]  # TRL and transformers carry no types here
     """When each step of a peer ended."""
 
     def __init__(self) -> None:
