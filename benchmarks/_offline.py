@@ -47,8 +47,15 @@ for line in sys.stdin:
 class Offline:
     """vLLM's own offline engine in a process of its own, with the arguments that a pool's engine has."""
 
-    def __init__(self, directory: Path, model: Model, sampling: Sampling) -> None:
-        """Starts it and waits until it stands."""
+    def __init__(self, directory: Path, model: Model, sampling: Sampling, *, in_process: bool = True) -> None:
+        """Starts it and waits until it stands.
+
+        Args:
+            directory: the checkpoint.
+            model: how it is served.
+            sampling: how it is asked.
+            in_process: whether the engine lives in the process that asks, which saves its start a few seconds; vLLM's default is another one.
+        """
         tokens = max(2048, model.max_model_len or 0)
         settings = {
             "engine": {
@@ -78,7 +85,13 @@ class Offline:
             },
         }
         quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-        environment = {**os.environ, **quiet, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = {
+            **os.environ,
+            **quiet,
+            "VLLM_ENABLE_V1_MULTIPROCESSING": str(int(not in_process)),
+            "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-c", OFFLINE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

@@ -2,8 +2,8 @@
 
 The loop starts vLLM in a fresh process for a checkpoint, generates one benchmark after the other, and ends it. The pool's side opens the
 pool, swaps each checkpoint in with all checks and attestation, asks all benchmarks of it at once, and closes the pool. The same prompts,
-caps, seeds and engine settings; nothing is judged on either side. Two checkpoints take eight turns, which keeps the disk small: each turn
-needs a swap.
+caps, seeds and engine settings; nothing is judged on either side. vLLM's engine lives where it does by default, in a process of its
+own. Two checkpoints take eight turns, which keeps the disk small: each turn needs a swap.
 
     python benchmarks/evaluation_pool.py [--tiny] [--checkpoints 8] [--items 50] [--rounds 1]
 
@@ -68,7 +68,7 @@ def by_loop(turns: Sequence[Path], suite: Suite, model: Model, tokens: int) -> d
     """Seconds of the loop in all, and of its parts."""
     begun, generating = time.perf_counter(), 0.0
     for directory in turns:
-        offline = Offline(directory, model, asking_of(model, tokens, "").sampling)
+        offline = Offline(directory, model, asking_of(model, tokens, "").sampling, in_process=False)
         chat = Chat(directory)
         for name, rows in suite.items():
             start = time.perf_counter()

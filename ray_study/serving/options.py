@@ -52,6 +52,9 @@ def engine_environment(*, gpus: int, cpus: float) -> dict[str, str]:
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         # The worker lives in the engine's process: one process less to import everything, to wait for and to clean up.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        # vLLM compiles one function even where everything else runs eagerly: the rank of a log-probability, of which nobody asks here. With
+        # a C++ compiler's help that takes seconds for the first canary, and again when the number of prompts in a step changes.
+        "TORCHDYNAMO_DISABLE": "1",
     }
 
 

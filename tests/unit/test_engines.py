@@ -26,6 +26,7 @@ class Opened:
 
     directory: str
     replicas: int
+    application: str
     closed: bool = False
 
     def close(self) -> None:
@@ -42,7 +43,7 @@ class Opener:
     def __call__(self, directory: str, resources: ServeResources, **settings: Any) -> Opened:
         if directory == self.fails_at:
             raise PoolUnavailable("the engines did not start")
-        self.opened.append(Opened(directory=directory, replicas=resources.replicas))
+        self.opened.append(Opened(directory=directory, replicas=resources.replicas, application=settings["application"]))
         return self.opened[-1]
 
     def standing(self) -> set[str]:
@@ -143,3 +144,14 @@ def test_a_pool_that_does_not_open_leaves_its_place_to_others(engines: Engines, 
 def test_fewest_replicas_are_parted_too() -> None:
     parts = [share(ServeResources(replicas=5, min_replicas=1), 2, number) for number in (0, 1)]
     assert [(part.replicas, part.min_replicas) for part in parts] == [(3, 1), (2, 0)]
+
+
+def test_two_studies_on_one_cluster_have_pools_of_their_own_for_one_model(opener: Opener, models: dict[str, str]) -> None:
+    for owner in ("results/one", "results/other"):
+        engines = Engines(lambda line: None, shard_size=4, owner=owner, open_pool=cast(OpenPool, opener))
+        with engines.use(models["a"], ServeResources(), MODEL):
+            pass
+    one, other = (pool.application.rpartition("-")[0] for pool in opener.opened)
+    # Each ends what begins with its own prefix, and that only.
+    assert not one.startswith(other)
+    assert not other.startswith(one)
