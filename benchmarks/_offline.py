@@ -54,7 +54,7 @@ class Offline:
             directory: the checkpoint.
             model: how it is served.
             sampling: how it is asked.
-            in_process: whether the engine lives in the process that asks, which saves its start a few seconds; vLLM's default is another one.
+            in_process: whether the engine lives in the process that asks; by vLLM's default it has one of its own.
         """
         tokens = max(2048, model.max_model_len or 0)
         settings = {
