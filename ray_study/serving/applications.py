@@ -40,7 +40,7 @@ def deployment(resources: ServeResources, num_shards: int) -> Any:
     options: dict[str, Any] = {
         "num_cpus": resources.cpus_per_replica,
         "num_gpus": resources.gpus_per_replica,
-        "runtime_env": {"env_vars": engine_environment(gpus=resources.gpus_per_replica, cpus=resources.cpus_per_replica)},
+        "runtime_env": {"env_vars": _environment(resources)},
     }
     if resources.accelerator_type is not None:
         options["accelerator_type"] = resources.accelerator_type
@@ -73,6 +73,10 @@ def _scale(resources: ServeResources, num_shards: int) -> dict[str, Any]:
         },
         "graceful_shutdown_timeout_s": DRAIN_SECONDS,
     }
+
+
+def _environment(resources: ServeResources) -> dict[str, str]:
+    return engine_environment(gpus=resources.gpus_per_replica, cpus=resources.cpus_per_replica)
 
 
 def check_cluster(resources: ServeResources) -> None:
