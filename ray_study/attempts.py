@@ -14,7 +14,7 @@ from ray_study.chat import Chat
 from ray_study.config import Teacher
 from ray_study.generate import Asking, Cut, Job, Matching, Meter, Rule, Server, Tally
 from ray_study.generate.asking import shard_name
-from ray_study.grid import attempts_literal, teacher_literal
+from ray_study.grid import ATTEMPTS_VERSION, attempts_literal, teacher_literal
 from ray_study.manifests import digest, read_manifest
 from ray_study.materials import Lab, base_directory, grade, load_problems
 from ray_study.models import positions
@@ -64,7 +64,8 @@ def make_attempts(lab: Lab, problem_set: str, teacher: str) -> Result:
     task = Task(lab=lab, name=teacher, problem_set=problem_set, source=source, rows=rows)
     build = {"vllm": _by_pool, "endpoint": _by_server, "solver": _by_solver, "recorded": _by_recording}[task.teacher.by]
     inputs = attempts_literal(lab.study, problem_set, teacher)
-    return lab.store.make("attempts", inputs, lambda workspace: build(task, workspace), sources=[source, *_sources(lab, task.teacher)])
+    sources = [source, *_sources(lab, task.teacher)]
+    return lab.store.make("attempts", inputs, lambda workspace: build(task, workspace), version=ATTEMPTS_VERSION, sources=sources)
 
 
 def grade_attempts(lab: Lab, problem_set: str, teacher: str) -> Result:

@@ -211,6 +211,8 @@ class Evaluation(Settings):
     benchmarks: dict[Name, Benchmark]
     sampling: Sampling = Sampling(max_tokens=32768)
     shard_size: int = Field(32, ge=1)
+    logprobs: bool = True
+    """Whether each answer's log-probability is stored. It changes no answer and identifies none: what was answered without it has none."""
     allow_mixed_conditions: bool = False
     """Whether a curve may mix accelerator types, engine builds or batch settings; it is marked either way."""
 

@@ -1,4 +1,4 @@
-"""The pool that is open now: teachers and students of one serving identity share it, another identity takes its place."""
+"""The pools that are open now: teachers and students of one serving identity share one, and others stand beside it or take its place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ray_study.config import Model, ServeResources
 from ray_study.manifests import digest, read_manifest
@@ -15,93 +17,188 @@ from ray_study.serving import Pool, PoolUnavailable, delete_all, in_our_words
 log = logging.getLogger(__name__)
 
 
-class Engines:
-    """At most one pool at a time, so that accelerators are never asked for twice; it ends with the study."""
+class OpenPool(Protocol):
+    """Opens a pool, as `Pool` does."""
 
-    def __init__(self, progress: Callable[[str], None], *, shard_size: int, owner: str) -> None:
+    def __call__(
+        self,
+        directory: str,
+        resources: ServeResources,
+        *,
+        max_model_len: int | None,
+        application: str,
+        shard_size: int,
+        trust_remote_code: bool,
+    ) -> Pool:
+        """The pool, once it answers."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Place:
+    """What of the resources a pool takes, from the moment that it is asked for."""
+
+    group: str
+    """Pools of one group stand beside each other; those of two never do, since each may count on all accelerators."""
+    number: int
+    """Which part of the resources it has."""
+    opened_with: str
+    users: int = 1
+    pool: Pool | None = None
+    """None while it is being opened."""
+
+
+class Engines:
+    """No more pools than the resources hold, so that accelerators are never asked for twice; they end with the study."""
+
+    def __init__(self, progress: Callable[[str], None], *, shard_size: int, owner: str, open_pool: OpenPool = Pool) -> None:
         """Opens nothing yet.
 
         Args:
             progress: told when an engine starts.
             shard_size: prompts in the smallest kind of shard that will be asked.
             owner: whose the pools are, such as the store's root: on a cluster of several studies each ends its own only.
+            open_pool: how a pool is opened.
         """
         self._progress = progress
         self._shard_size = shard_size
         self._prefix = f"pool-{digest(owner)}-"
-        self._open: Pool | None = None
-        self._key = ""
-        self._opened_with = ""
-        self._users = 0
+        self._open_pool = open_pool
+        # The one that was used last is the last.
+        self._places: dict[str, _Place] = {}
         self._stopped = False
         self._changed = threading.Condition()
 
     @contextmanager
-    def use(self, checkpoint: str, resources: ServeResources, model: Model) -> Iterator[Pool]:
-        """The pool that serves the checkpoint's identity; opened, or another closed for it, once nobody uses that one.
+    def use(self, checkpoint: str, resources: ServeResources, model: Model, *, identities: int = 1) -> Iterator[Pool]:
+        """The pool that serves the checkpoint's identity; opened, in place of another where there is no room, once nobody uses that one.
+
+        Args:
+            checkpoint: its directory.
+            resources: what all pools of this kind may take together.
+            model: how it is served.
+            identities: how many different models will be asked of these resources: their replicas are parted between as many pools,
+                or, where there are fewer replicas, one a pool, and pools take turns.
 
         Raises:
             PoolUnavailable: it could not be opened, or what was asked of it failed.
         """
         identity = read_manifest(Path(checkpoint)).identity
-        key = digest([identity, resources.model_dump(mode="json"), model.max_model_len, model.trust_remote_code])
+        group = digest([resources.model_dump(mode="json"), num_beside(resources, identities)])
+        key = digest([identity, group, model.max_model_len, model.trust_remote_code])
         with in_our_words():
-            pool = self._take(checkpoint, resources, model, key)
+            place, is_new = self._take(key, group, num_beside(resources, identities), checkpoint)
             try:
-                yield pool
+                if is_new:
+                    self._open(key, place, share(resources, num_beside(resources, identities), place.number), model)
+                assert place.pool is not None
+                yield place.pool
             finally:
                 with self._changed:
-                    self._users -= 1
+                    place.users -= 1
                     self._changed.notify_all()
 
     @property
-    def opened_with(self) -> str:
-        """The checkpoint that the open pool's replicas start from; empty where none is open."""
-        return self._opened_with
+    def opened_with(self) -> frozenset[str]:
+        """The checkpoints that the open pools' replicas start from."""
+        with self._changed:
+            return frozenset(place.opened_with for place in self._places.values())
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """Those that are open."""
+        with self._changed:
+            return tuple(place.pool for place in self._places.values() if place.pool is not None)
 
     def stop(self) -> None:
         """Whoever uses a pool or waits for one hears `PoolUnavailable`: the study ends."""
         self._stopped = True
-        if self._open is not None:
-            self._open.stop()
-        # Also one that is being opened, by a thread that holds the lock and may have minutes to wait.
+        for pool in self.pools:
+            pool.stop()
+        # Also one that is being opened, by a thread that may have minutes to wait.
         delete_all(self._prefix)
         with self._changed:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Closes the open pool: its accelerators are free, and no engine process is left."""
-        if self._open is not None:
-            self._open.close()
-        self._open, self._key, self._opened_with = None, "", ""
+        """Closes the open pools: their accelerators are free, and no engine process is left."""
+        with self._changed:
+            places, self._places = self._places, {}
+        for place in places.values():
+            if place.pool is not None:
+                place.pool.close()
 
     def close_left(self) -> None:
         """Closes the pools that an earlier driver of this owner left: Serve's replicas outlive a driver that was killed."""
         for name in delete_all(self._prefix):
             log.warning("ended %s, which a driver of this study had left", name)
 
-    def _take(self, checkpoint: str, resources: ServeResources, model: Model, key: str) -> Pool:
+    def _take(self, key: str, group: str, most: int, checkpoint: str) -> tuple[_Place, bool]:
+        """The place of a pool, and whether it is for the caller to open; waits until there is one."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or key == self._key or self._users == 0)
-            if self._stopped:
-                raise PoolUnavailable("the study is ending")
-            if key != self._key or self._open is None:
-                self._replace(checkpoint, resources, model, key)
-            assert self._open is not None
-            self._users += 1
-            return self._open
+            while True:
+                if self._stopped:
+                    raise PoolUnavailable("the study is ending")
+                place = self._places.get(key)
+                if place is not None and place.pool is not None:
+                    place.users += 1
+                    self._places[key] = self._places.pop(key)
+                    return place, False
+                if place is None and (number := self._room(group, most)) is not None:
+                    # Said before it is open: from here on the checkpoint's weights must stay.
+                    self._places[key] = _Place(group=group, number=number, opened_with=checkpoint)
+                    return self._places[key], True
+                self._changed.wait()
 
-    def _replace(self, checkpoint: str, resources: ServeResources, model: Model, key: str) -> None:
-        self.close()
+    def _room(self, group: str, most: int) -> int | None:
+        """Which part of the resources is free, if need be once pools that nobody uses are closed; None where one must be waited for."""
+        for key in [key for key, place in self._places.items() if place.group != group and not place.users]:
+            self._end(key)
+        if any(place.group != group for place in self._places.values()):
+            return None
+        if len(self._places) == most:
+            idle = [key for key, place in self._places.items() if not place.users]
+            if not idle:
+                return None
+            self._end(idle[0])
+        return min(set(range(most)) - {place.number for place in self._places.values()})
+
+    def _end(self, key: str) -> None:
+        pool = self._places.pop(key).pool
+        assert pool is not None
+        pool.close()
+
+    def _open(self, key: str, place: _Place, resources: ServeResources, model: Model) -> None:
         self._progress("starting an inference engine")
-        # Said before it is open: from here on the checkpoint's weights must stay.
-        self._opened_with = checkpoint
-        self._open = Pool(
-            checkpoint,
-            resources,
-            max_model_len=model.max_model_len,
-            application=f"{self._prefix}{key}",
-            shard_size=self._shard_size,
-            trust_remote_code=model.trust_remote_code,
-        )
-        self._key = key
+        try:
+            pool = self._open_pool(
+                place.opened_with,
+                resources,
+                max_model_len=model.max_model_len,
+                application=f"{self._prefix}{key}",
+                shard_size=self._shard_size,
+                trust_remote_code=model.trust_remote_code,
+            )
+        except BaseException:
+            with self._changed:
+                self._places.pop(key, None)
+            raise
+        with self._changed:
+            place.pool = pool
+            self._changed.notify_all()
+
+
+def num_beside(resources: ServeResources, identities: int) -> int:
+    """How many pools stand beside each other."""
+    return max(1, min(identities, resources.replicas))
+
+
+def share(resources: ServeResources, parts: int, number: int) -> ServeResources:
+    """What one of so many pools may take of the resources; the first ones have what does not divide."""
+    if parts == 1:
+        return resources
+
+    def part(count: int) -> int:
+        return count // parts + (number < count % parts)
+
+    fewest = None if resources.min_replicas is None else part(resources.min_replicas)
+    return resources.model_copy(update={"replicas": part(resources.replicas), "min_replicas": fewest})

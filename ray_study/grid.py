@@ -28,8 +28,11 @@ VERSION = 2
 DATASET_VERSION = 2
 """Raised by hand when the meaning of an example changes. 2: an example says where it comes from and why it is there."""
 
-ANSWERS_VERSION = 1
-"""Raised by hand when the meaning of an answer's row changes."""
+ANSWERS_VERSION = 2
+"""Raised by hand when the meaning of an answer's row changes. 2: an answer says how long it took and how likely it was."""
+
+ATTEMPTS_VERSION = 2
+"""As `ANSWERS_VERSION`, of what teachers answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

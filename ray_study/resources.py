@@ -13,6 +13,7 @@ class ServeResources(Settings):
     """What serves a model: replicas of a vLLM engine."""
 
     replicas: int = Field(1, ge=1)
+    """Engines at a time. Those of `evaluate` are parted between the models of the sweep; where models are more, they take turns."""
     min_replicas: int | None = Field(None, ge=0)
     """Replicas come and go with the work between this number and `replicas`; empty: there are always `replicas`."""
     gpus_per_replica: int = Field(0, ge=0)

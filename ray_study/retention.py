@@ -28,7 +28,7 @@ def settle(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) -> bool:
     if checkpoint.step == 0 or not ours or lab.study.checkpoints.keeps(checkpoint.step, last):
         return False
     # A deletion that was cut short goes on.
-    if lab.engines.opened_with == checkpoint.path or not any(directory.glob("*.safetensors*")):
+    if checkpoint.path in lab.engines.opened_with or not any(directory.glob("*.safetensors*")):
         return False
     owed = [exam for exam in exams if is_owed(exam, checkpoint.step, last)]
     if any(stored(lab, exam, checkpoint, run.model) is None for exam in owed):

@@ -70,6 +70,11 @@ class Attempt:
     """Why the attempt was not asked, where `finish_reason` is `refused`; otherwise empty."""
     conditions: str
     """What measured it (engine build, accelerator, dtype, tensor parallel, sequences at once) as sorted JSON."""
+    seconds: float = 0.0
+    """Wall clock from the request to its answer, in an engine that answers others too; 0 where nobody was asked or nobody measured it."""
+    logprob: float | None = None
+    """Natural log-probability of the generated tokens, the stop token included: their sum under the weights themselves, before temperature,
+    top-p and top-k. None where it is not known."""
 
     @classmethod
     def of_text(cls, problem_id: str, text: str, *, sample: int = 0) -> Self:
@@ -126,6 +131,9 @@ class GradedAttempt:
     """The verdict when the last number (or letter) of the text counts as the answer, boxed or not."""
     details: str = ""
     """The judgement's own."""
+    seconds: float = 0.0
+    logprob: float | None = None
+    """As in `Attempt`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

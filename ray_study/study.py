@@ -20,6 +20,7 @@ from ray_study import evaluate, results
 from ray_study.claims import claim
 from ray_study.evaluate import Cell, Exam, score_checkpoint
 from ray_study.examples import make_dataset
+from ray_study.grid import planned
 from ray_study.making import make_each
 from ray_study.materials import Lab, load_problems
 from ray_study.publish import Publisher, SweepFile
@@ -78,14 +79,14 @@ def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], t
         settle(lab, checkpoint, exams)
         return cells
 
-    with _sittings(lab) as workers:
+    with _sittings(lab) as lane:
         for event in events:
             if isinstance(event, Run):
                 found.runs.append(event)
                 continue
             found.checkpoints.append(event)
             if event.fingerprint not in sittings:
-                sittings[event.fingerprint] = workers.submit(sit, event)
+                sittings[event.fingerprint] = lane(event).submit(sit, event)
         for checkpoint in found.checkpoints:
             cells = [replace(cell, checkpoint=checkpoint) for cell in sittings[checkpoint.fingerprint].result()]
             found.cells.extend(cells)
@@ -99,17 +100,23 @@ def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], t
 
 
 @contextmanager
-def _sittings(lab: Lab) -> Iterator[ThreadPoolExecutor]:
+def _sittings(lab: Lab) -> Iterator[Callable[[Checkpoint], ThreadPoolExecutor]]:
     """As many threads as checkpoints are scored at a time. When the study ends early, so do they: one sitting may have hours to go."""
-    workers = ThreadPoolExecutor(max_workers=lab.study.resources.evaluate.replicas)
+    models = {run.id: run.model for run in planned(lab.study)}
+    replicas = lab.study.resources.evaluate.replicas
+    # Where every model has engines of its own, none waits behind another's checkpoints; else pools take turns in the order of events.
+    apart = len(lab.study.sweep.model) <= replicas
+    lanes = {model: ThreadPoolExecutor(max_workers=replicas) for model in (set(models.values()) if apart else [""])}
     try:
-        yield workers
+        yield lambda checkpoint: lanes[models[checkpoint.run] if apart else ""]
     except BaseException:
-        workers.shutdown(wait=False, cancel_futures=True)
+        for workers in lanes.values():
+            workers.shutdown(wait=False, cancel_futures=True)
         lab.engines.stop()
         raise
     finally:
-        workers.shutdown()
+        for workers in lanes.values():
+            workers.shutdown()
 
 
 def _checked(store: Store, progress: Callable[[str], None]) -> Callable[[str], None]:

@@ -40,7 +40,7 @@ LAYERS: dict[int, set[str]] = {
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
         *("runs", "results", "retention", "publish", "recall", "working", "engines", "study"),
-        *("plan", "plan_datasets", "faults", "lengths", "making", "fitting", "status", "__main__"),
+        *("plan", "plan_datasets", "faults", "lengths", "making", "fitting", "status", "serve", "__main__"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ray_study import generate, materials
 from ray_study.chat import Chat
 from ray_study.evaluate.suite import Exam, is_owed
+from ray_study.evaluate.turns import in_words, turns_of, write_turn
 from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, verdicts_literal
 from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions
 from ray_study.rows import Attempt, Checkpoint
-from ray_study.serving import Pool
+from ray_study.serving import Pool, Turn
 from ray_study.store import ClaimLost, Result, Store, Workspace, fingerprint
 from ray_study.verify import VERSION as VERIFY_VERSION
 
@@ -96,8 +97,10 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
             owed[exam.name] = [(workspace, shard) for shard in shards]
         work = [(workspace, shard) for pairs in owed.values() for workspace, shard in pairs if shard.name not in workspace.shards()]
         if work:
-            with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings) as pool:
-                _answer(pool, checkpoint.path, work)
+            # One identity a model of the sweep, or fewer.
+            identities = len(lab.study.sweep.model)
+            with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings, identities=identities) as pool:
+                _answer(pool, checkpoint.path, work, lab.progress)
     except _ONE_CHECKPOINTS as problem:
         error = problem
         why = _reason(error)
@@ -108,7 +111,7 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
     return {exam.name: why for exam in exams if exam.name not in whole}
 
 
-def _answer(pool: Pool, path: str, work: Sequence[tuple[Workspace, generate.Shard]]) -> None:
+def _answer(pool: Pool, path: str, work: Sequence[tuple[Workspace, generate.Shard]], progress: Callable[[str], None]) -> None:
     """Asks all shards at once and writes each as soon as it is answered.
 
     The first that fails cancels those that are not begun; those that are come to their end and are written too, so that the pool is
@@ -116,17 +119,22 @@ def _answer(pool: Pool, path: str, work: Sequence[tuple[Workspace, generate.Shar
     """
     futures = {pool.submit(path, shard.requests, shard.sampling): (workspace, shard) for workspace, shard in work}
     error: Exception | None = None
+    turns: list[Turn] = []
     for future in as_completed(futures):
         if future.cancelled():
             continue
         try:
             workspace, shard = futures[future]
-            workspace.write(shard.name, shard.attempts(future.result()), Attempt)
+            replies = future.result()
+            turns += write_turn(workspace, shard.name, replies)
+            workspace.write(shard.name, shard.attempts(replies), Attempt)
         # Whatever it is, the pool is left in order first.
         except Exception as problem:  # noqa: BLE001
             error = error or problem
             for other in futures:
                 other.cancel()
+    if turns:
+        progress(f"{path}: {in_words(turns)}")
     if error is not None:
         raise error
 
@@ -147,6 +155,7 @@ def _shards(lab: Lab, exam: Exam, chat: Chat, num_positions: int) -> list[genera
         seed_parts=(lab.study.seed, "benchmark", exam.name),
         worked_examples=(),
         thinking=exam.benchmark.thinking,
+        logprobs=lab.study.evaluation.logprobs,
     )
     return generate.shards(exam.items, chat, asking=asking, shard_size=lab.study.evaluation.shard_size)
 
@@ -163,12 +172,17 @@ def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Res
         expected = len(exam.items) * exam.benchmark.num_samples
         if len(attempts) != expected:
             raise ValueError(f"{exam.name}: {len(attempts)} attempts are stored, {expected} were asked for")
+        chat = Chat(checkpoint.path, trust_remote_code=lab.study.models[run.model].trust_remote_code)
         return {
             "num_rows": len(attempts),
             "num_tokens": sum(attempt.num_tokens for attempt in attempts),
             "num_clipped": sum(attempt.cap < exam.sampling.max_tokens for attempt in attempts),
+            # The engine's version is one of these.
             "conditions": sorted({attempt.conditions for attempt in attempts}),
-            "stop_ids": list(Chat(checkpoint.path, trust_remote_code=lab.study.models[run.model].trust_remote_code).stop_ids),
+            "sampling": exam.sampling.model_dump(mode="json"),
+            "stop_ids": list(chat.stop_ids),
+            "template_hash": chat.template_hash,
+            "turns": [asdict(turn) for turn in turns_of(workspace)],
             "step": checkpoint.step,
             "run": checkpoint.run,
         }

@@ -36,6 +36,8 @@ class Asking:
     thinking: bool | None
     prompt_template: str | None = None
     """What is asked, with `{prompt}` where the problem's own prompt stands; None asks the problem as it is."""
+    logprobs: bool = True
+    """Whether the log-probabilities of the answers are wanted; it changes no answer."""
 
     def question(self, problem: Problem) -> str:
         """The user turn that is asked."""
@@ -69,12 +71,20 @@ class Shard:
     """Stable: it comes from the place in the set and from what is in the shard."""
     asked: tuple[Asked, ...]
     sampling: Sampling
+    logprobs: bool = True
 
     @property
     def requests(self) -> list[Request]:
         """What goes to the pool; prompts without room for an answer stay behind."""
         return [
-            Request(problem_id=each.problem_id, sample=each.sample, prompt_ids=each.prompt_ids, max_tokens=each.cap, seed=each.seed)
+            Request(
+                problem_id=each.problem_id,
+                sample=each.sample,
+                prompt_ids=each.prompt_ids,
+                max_tokens=each.cap,
+                seed=each.seed,
+                logprobs=self.logprobs,
+            )
             for each in self.asked
             if not each.explanation
         ]
@@ -101,10 +111,7 @@ class Shard:
 def shards(problems: Sequence[Problem], chat: Chat, *, asking: Asking, shard_size: int) -> list[Shard]:
     """The shards of a set of problems, each of at most `shard_size` prompts, in the order of the problems."""
     asked = [each for problem in problems for each in ask(problem, chat, asking, range(asking.num_samples))]
-    return [
-        _shard(index, tuple(asked[start : start + shard_size]), asking.sampling)
-        for index, start in enumerate(range(0, len(asked), shard_size))
-    ]
+    return [_shard(index, tuple(asked[start : start + shard_size]), asking) for index, start in enumerate(range(0, len(asked), shard_size))]
 
 
 def shard_name(index: int, pairs: Iterable[tuple[str, int]]) -> str:
@@ -139,9 +146,9 @@ def stable_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
 
 
-def _shard(index: int, asked: tuple[Asked, ...], sampling: Sampling) -> Shard:
+def _shard(index: int, asked: tuple[Asked, ...], asking: Asking) -> Shard:
     name = shard_name(index, ((each.problem_id, each.sample) for each in asked))
-    return Shard(name=name, asked=asked, sampling=sampling)
+    return Shard(name=name, asked=asked, sampling=asking.sampling, logprobs=asking.logprobs)
 
 
 def _attempt(asked: Asked, reply: Reply | None, asked_of: str, conditions: str) -> Attempt:
@@ -158,4 +165,6 @@ def _attempt(asked: Asked, reply: Reply | None, asked_of: str, conditions: str) 
         prompt_hash=digest(asked.prompt_ids),
         explanation=reply.explanation if reply else asked.explanation,
         conditions=conditions,
+        seconds=reply.seconds if reply else 0.0,
+        logprob=reply.logprob if reply else None,
     )

@@ -139,7 +139,7 @@ def render(cut: Cut, problems: dict[int, Problem], chat: Chat, asking: Asking) -
     for row, sample in zip(cut.rows, cut.samples, strict=True):
         samples.setdefault(row, []).append(sample)
     asked = tuple(each for row, numbers in samples.items() for each in ask(problems[row], chat, asking, numbers))
-    return Shard(name=cut.name, asked=asked, sampling=asking.sampling)
+    return Shard(name=cut.name, asked=asked, sampling=asking.sampling, logprobs=asking.logprobs)
 
 
 def _hear(waiting: set[Future[str]], told: Told) -> set[Future[str]]:

@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -98,10 +98,12 @@ class Server:
             if self._stopped.is_set():
                 raise EndpointUnavailable(f"{self.name}: not asked any more, since another request failed")
             try:
+                start = time.monotonic()
                 reply = self._post(body)
                 if isinstance(reply, _Refusal):
                     return refused_attempt(reply.why, problem, sample, asking, self._endpoint.model)
-                return reply_attempt(reply, problem, sample, asking, self._endpoint.model)
+                attempt = reply_attempt(reply, problem, sample, asking, self._endpoint.model)
+                return replace(attempt, seconds=time.monotonic() - start)
             except (BadReply, _Again) as error:
                 fault = self._clean(str(error))
                 said = error.said_seconds if isinstance(error, _Again) else None

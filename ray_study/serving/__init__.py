@@ -4,7 +4,7 @@ from ray_study.serving.applications import delete_all
 from ray_study.serving.errors import faults_as_values, in_our_words, raise_fault
 from ray_study.serving.handle import Handle
 from ray_study.serving.pool import Pool
-from ray_study.serving.words import EngineLost, PoolUnavailable, Reply, Request, SwapRefused
+from ray_study.serving.words import EngineLost, PoolUnavailable, Reply, Request, SwapRefused, Turn
 
 __all__ = [
     "EngineLost",
@@ -14,6 +14,7 @@ __all__ = [
     "Reply",
     "Request",
     "SwapRefused",
+    "Turn",
     "delete_all",
     "faults_as_values",
     "in_our_words",

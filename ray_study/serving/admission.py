@@ -1,4 +1,8 @@
-"""Which shards may be asked now: of no more checkpoints at a time than there are replicas, so that no two swap to and fro."""
+"""Which shards may be asked now: of no more checkpoints at a time than there are replicas, so that no two swap to and fro.
+
+A checkpoint that is alone fills every replica. Where there are several, each gets no more shards than its own replicas take: one more would
+go to another's, which would have to drain and to swap for it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,17 @@ POLL_SECONDS = 5.0
 class Admission:
     """Lets in shards of at most as many checkpoints at a time as there are live replicas."""
 
-    def __init__(self, live: Callable[[], int]) -> None:
-        """Nobody is in flight; `live` counts the replicas that answer now."""
+    def __init__(self, live: Callable[[], int], *, most_replicas: int, shards_each: int) -> None:
+        """Nobody is in flight.
+
+        Args:
+            live: counts the replicas that answer now.
+            most_replicas: as many as there may be.
+            shards_each: how many shards a replica takes.
+        """
         self._live = live
+        self._most_replicas = most_replicas
+        self._shards_each = shards_each
         self._asked: Counter[str] = Counter()
         self._changed = threading.Condition()
 
@@ -40,4 +52,8 @@ class Admission:
         # In the order in which they came in: where replicas went, the first go on and the others wait until there is room.
         place = list(self._asked).index(checkpoint) if checkpoint in self._asked else len(self._asked)
         # Where none is left or none is needed yet, one will come for the first.
-        return place == 0 or place < self._live()
+        if place and place >= self._live():
+            return False
+        number = max(len(self._asked), place + 1)
+        part = self._most_replicas // number + (place < self._most_replicas % number)
+        return number == 1 or self._asked[checkpoint] < max(1, part) * self._shards_each

@@ -10,6 +10,7 @@ import ray
 from ray import serve
 
 from ray_study.resources import ServeResources
+from ray_study.serving.options import engine_environment
 from ray_study.serving.replica import Replica
 from ray_study.serving.words import PoolUnavailable
 
@@ -75,16 +76,7 @@ def _scale(resources: ServeResources, num_shards: int) -> dict[str, Any]:
 
 
 def _environment(resources: ServeResources) -> dict[str, str]:
-    quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    if resources.gpus_per_replica:
-        return quiet
-    return quiet | {
-        "OMP_NUM_THREADS": str(max(1, int(resources.cpus_per_replica))),
-        # Threads that are bound to cores fight with whatever else computes there.
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        # The worker lives in the engine's process: one process less to import everything, to wait for and to clean up.
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    }
+    return engine_environment(gpus=resources.gpus_per_replica, cpus=resources.cpus_per_replica)
 
 
 def check_cluster(resources: ServeResources) -> None:

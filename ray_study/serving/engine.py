@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,12 +22,10 @@ from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from ray_study.chat import Chat
 from ray_study.config import Sampling
+from ray_study.serving.options import engine_options
 from ray_study.serving.words import EngineLost, EngineSettings, Request
 
 log = logging.getLogger(__name__)
-
-CPU_BATCHED_TOKENS = 2048
-"""Prompt tokens in one step of an engine on a CPU; a longer prompt still goes in one piece."""
 
 _DEAD = (EngineDeadError, EngineGenerateError)
 
@@ -43,6 +40,8 @@ class Output:
     """The stop token included."""
     stopped: bool
     seconds: float
+    logprob: float | None
+    """The sum over the generated tokens, where it was asked for."""
 
 
 class Engine:
@@ -83,6 +82,7 @@ class Engine:
             num_tokens=len(answer.token_ids),
             stopped=answer.finish_reason == "stop",
             seconds=time.monotonic() - start,
+            logprob=None if answer.cumulative_logprob is None else float(answer.cumulative_logprob),
         )
 
     async def logprobs(self, ids: Sequence[int]) -> tuple[float, ...]:
@@ -136,41 +136,13 @@ async def start(settings: EngineSettings) -> Engine:
 
 
 def _arguments(settings: EngineSettings) -> AsyncEngineArgs:
-    on_cpu = settings.gpus == 0
-    # On a CPU the utilisation is checked against free memory, and its default refuses to start beside anything else.
-    place: dict[str, Any] = {"gpu_memory_utilization": settings.gpu_memory_utilization}
-    if on_cpu:
-        place = {
-            "kv_cache_memory_bytes": settings.kv_cache_megabytes << 20,
-            "gpu_memory_utilization": 0.2,
-            "enforce_eager": True,
-            # A seeded request whose prompt is cut into chunks ends the engine on a CPU: vLLM 0.29 then rewinds the request's
-            # random generator, which torch can do on an accelerator only.
-            "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(CPU_BATCHED_TOKENS, _positions(settings)),
-        }
     return AsyncEngineArgs(
-        model=settings.directory,
-        dtype=settings.dtype,
-        max_model_len=settings.max_model_len,
-        max_num_seqs=settings.max_num_seqs,
-        tensor_parallel_size=max(1, settings.gpus),
-        # Ranks are children of the replica, on the accelerators that Ray gave it.
-        distributed_executor_backend="mp" if settings.gpus > 1 else None,
         worker_cls="ray_study.serving.worker.Worker",
-        enable_prefix_caching=settings.prefix_caching,
-        disable_log_stats=True,
         generation_config="vllm",
         skip_tokenizer_init=True,
         use_tqdm_on_load=False,
-        trust_remote_code=settings.trust_remote_code,
-        **place,
+        **engine_options(settings),
     )
-
-
-def _positions(settings: EngineSettings) -> int:
-    own = json.loads((Path(settings.directory) / "config.json").read_text())["max_position_embeddings"]
-    return min(int(own), settings.max_model_len or int(own))
 
 
 def _sampling_params(request: Request, sampling: Sampling, stop_ids: Sequence[int], max_tokens: int) -> SamplingParams:
@@ -190,7 +162,8 @@ def _sampling_params(request: Request, sampling: Sampling, stop_ids: Sequence[in
         ignore_eos=True,
         max_tokens=max_tokens,
         min_tokens=0,
-        logprobs=None,
+        # Of the sampled token alone, from the model's own distribution: the engine's `raw_logprobs`.
+        logprobs=0 if request.logprobs else None,
         prompt_logprobs=None,
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,

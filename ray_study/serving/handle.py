@@ -61,10 +61,17 @@ class Handle:
                     return self._ask_once(checkpoint, manifest, requests, sampling, given_up)
                 except LOST as error:
                     lost = f"{loss + 1} of {MAX_LOSSES + 1}"
-                    log.warning("a shard of %s was lost with its replica (%s): %s", checkpoint, lost, in_words(error))
+                    log.warning(
+                        "a shard of %s from %r on was lost with its replica (%s): %s",
+                        checkpoint,
+                        requests[0].problem_id,
+                        lost,
+                        in_words(error),
+                    )
         raise PoolUnavailable(
-            f"a shard of {len(requests)} prompts of {checkpoint} was lost with its replica {MAX_LOSSES + 1} times; look into Serve's logs, "
-            "and lower max_num_seqs or kv_cache_megabytes if memory ran out"
+            f"a shard of {len(requests)} prompts of {checkpoint}, from {requests[0].problem_id!r} to {requests[-1].problem_id!r}, was lost "
+            f"with its replica {MAX_LOSSES + 1} times; look into Serve's logs, and lower max_num_seqs or kv_cache_megabytes if memory "
+            "ran out"
         )
 
     def _ask_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,12 +12,36 @@ from typing import TYPE_CHECKING
 
 from ray_study.manifests import Manifest, digest
 from ray_study.serving import attest
-from ray_study.serving.words import EngineSettings, SwapRefused
+from ray_study.serving.words import EngineSettings, SwapRefused, Turn
 
 if TYPE_CHECKING:
     from ray_study.serving.engine import Engine
 
 log = logging.getLogger(__name__)
+
+
+class _Clock:
+    """What becomes of the seconds of a load; one that needs a new engine counts what came before it as loading."""
+
+    def __init__(self) -> None:
+        self._begun = self._loaded = time.monotonic()
+        self._num_starts = 0
+
+    def loaded(self) -> None:
+        self._loaded = time.monotonic()
+
+    def started(self) -> None:
+        self._num_starts += 1
+        self.loaded()
+
+    def turn(self, drained_seconds: float) -> Turn:
+        return Turn(
+            drained_seconds=drained_seconds,
+            loaded_seconds=self._loaded - self._begun,
+            attested_seconds=time.monotonic() - self._loaded,
+            num_starts=self._num_starts,
+        )
+
 
 Start = Callable[[EngineSettings], Awaitable["Engine"]]
 """Starts an engine that holds the checkpoint of its settings."""
@@ -46,8 +71,8 @@ class Held:
         self.engine = await self._start(self._settings)
         self.is_starting = False
 
-    async def load(self, directory: Path, manifest: Manifest) -> None:
-        """Loads and attests a checkpoint.
+    async def load(self, directory: Path, manifest: Manifest, *, drained_seconds: float = 0.0) -> Turn:
+        """Loads and attests a checkpoint, and says what that took beside the wait for the one before.
 
         A swap that cannot be attested is done again by a new engine, once: if that one differs too, the checkpoint is refused, and
         then at once whenever it comes again.
@@ -58,6 +83,7 @@ class Held:
         mark = digest(asdict(manifest))
         if mark in self._refused:
             raise SwapRefused(self._refused[mark])
+        clock = _Clock()
         await asyncio.to_thread(attest.check_before, directory, manifest, self._serving)
         before, self._before = self._before, None
         problem = "the engine had died"
@@ -65,16 +91,19 @@ class Held:
             if self._fresh != manifest.fingerprint:
                 self._fresh = ""
                 await self.engine.swap(str(directory))
+            clock.loaded()
             problem = await self._difference(directory, manifest, before)
         if problem:
             log.warning("starting the engine again: %s", problem)
             await self._restart(directory)
+            clock.started()
             problem = await self._difference(directory, manifest, None)
         if problem:
             self._fresh = ""
             self._refused[mark] = problem
             raise SwapRefused(problem)
         self._before = manifest
+        return clock.turn(drained_seconds)
 
     async def _difference(self, directory: Path, manifest: Manifest, before: Manifest | None) -> str:
         """What is loaded instead of the checkpoint, as a sentence; empty where it is the checkpoint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Sequence
@@ -11,13 +12,17 @@ from types import TracebackType
 from typing import Self
 
 from ray import serve
+from ray.exceptions import RayError
 
 from ray_study.config import Sampling, ServeResources
 from ray_study.manifests import read_manifest
+from ray_study.ray_cluster import in_words
 from ray_study.serving import applications
 from ray_study.serving.admission import Admission
 from ray_study.serving.handle import Handle
 from ray_study.serving.words import EngineSettings, PoolUnavailable, Reply, Request
+
+log = logging.getLogger(__name__)
 
 
 class Pool:
@@ -66,13 +71,14 @@ class Pool:
         )
         applications.check_cluster(resources)
         self._application = application
+        self._live = 0
         self._closing = threading.Event()
         # One shard more than fills the engine: it stays full, and what is beyond goes to another replica.
         num_shards = math.ceil(resources.max_num_seqs / shard_size) + 1
         applications.open_application(application, applications.deployment(resources, num_shards).bind(settings))
         self.handle = Handle(replicas=serve.get_app_handle(application), serving=serving)
         self.num_slots = resources.replicas * num_shards
-        self._admission = Admission(self.num_live)
+        self._admission = Admission(self.num_live, most_replicas=resources.replicas, shards_each=num_shards)
         self._threads = ThreadPoolExecutor(max_workers=self.num_slots, thread_name_prefix=application)
 
     def submit(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling) -> Future[list[Reply]]:
@@ -84,8 +90,12 @@ class Pool:
         return self.submit(checkpoint, requests, sampling).result()
 
     def num_live(self) -> int:
-        """How many replicas answer now."""
-        return applications.num_live(self._application)
+        """How many replicas answer now, or did when it was last known: Serve's controller may be gone for a moment."""
+        try:
+            self._live = applications.num_live(self._application)
+        except RayError as error:
+            log.warning("cannot count the replicas of %s: %s", self._application, in_words(error))
+        return self._live
 
     def stop(self) -> None:
         """Whatever was asked and is not answered yet ends with `PoolUnavailable`, begun or not."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from ray_study.manifests import Manifest, read_manifest
 from ray_study.rows import FinishReason
 from ray_study.serving.held import Held
 from ray_study.serving.lock import CheckpointLock
-from ray_study.serving.words import EngineLost, EngineSettings, Reply, Request, SwapRefused
+from ray_study.serving.words import EngineLost, EngineSettings, Reply, Request, SwapRefused, Turn
 
 if TYPE_CHECKING:
     from ray_study.serving.engine import Engine
@@ -44,9 +46,14 @@ class Replica:
         await self._route(manifest.fingerprint)
         if self._held.engine.is_dead:
             self._lock.forget()
-        async with self._lock.hold(manifest.fingerprint, lambda: self._held.load(Path(checkpoint), manifest)):
+        asked, turns = time.monotonic(), list[Turn]()
+
+        async def load() -> None:
+            turns.append(await self._held.load(Path(checkpoint), manifest, drained_seconds=time.monotonic() - asked))
+
+        async with self._lock.hold(manifest.fingerprint, load):
             replies = await asyncio.gather(*(self._reply(request, sampling, manifest.fingerprint) for request in requests))
-        return list(replies)
+        return [replace(reply, turn=turns[0]) for reply in replies] if turns else list(replies)
 
     async def processes(self) -> tuple[int, ...]:
         """Process ids: the replica's own, then those of the engine's ranks."""
@@ -68,7 +75,7 @@ class Replica:
         return fingerprint
 
     async def _reply(self, request: Request, sampling: Sampling, served: str) -> Reply:
-        text, num_tokens, seconds, explanation = "", 0, 0.0, ""
+        text, num_tokens, seconds, logprob, explanation = "", 0, 0.0, None, ""
         reason: FinishReason = "refused"
         try:
             output = await self._held.engine.generate(request, sampling)
@@ -76,7 +83,7 @@ class Replica:
             # One prompt that the engine cannot take fails alone, not its shard.
             explanation = str(error)
         else:
-            text, num_tokens, seconds = output.text, output.num_tokens, output.seconds
+            text, num_tokens, seconds, logprob = output.text, output.num_tokens, output.seconds, output.logprob
             reason = "stop" if output.stopped else "length"
         return Reply(
             problem_id=request.problem_id,
@@ -87,6 +94,7 @@ class Replica:
             served=served,
             conditions=self._held.engine.conditions,
             seconds=seconds,
+            logprob=logprob,
             explanation=explanation,
         )
 

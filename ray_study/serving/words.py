@@ -17,6 +17,22 @@ class Request:
     max_tokens: int
     """Most new tokens, already clipped to the model's positions."""
     seed: int
+    logprobs: bool = True
+    """Whether the log-probability of the answer is wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What it took until a replica served another checkpoint."""
+
+    drained_seconds: float
+    """Until the shards of the checkpoint before were answered."""
+    loaded_seconds: float
+    """Until the weights were in place: read, checked against the manifest and swapped, or with a new engine."""
+    attested_seconds: float
+    """Until they were shown to be this checkpoint's."""
+    num_starts: int
+    """Engines that were started for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +51,13 @@ class Reply:
     conditions: str
     """What measured it, as sorted JSON."""
     seconds: float
+    """From the request to the answer, in the engine."""
+    logprob: float | None = None
+    """As in `rows.Attempt`."""
     explanation: str = ""
     """Why the engine refused this one request, where `finish_reason` is `refused`."""
+    turn: Turn | None = None
+    """What it took to load the checkpoint, in every reply of the shard that it was loaded for; None where it was loaded already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

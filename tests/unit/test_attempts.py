@@ -251,8 +251,8 @@ def asked_in_rounds(tmp_path_factory: pytest.TempPathFactory, told: list[str]) -
 
         def look(line: str) -> None:
             seen(line)
-            if place.engines._open is not None:
-                processes.add(place.engines._open.handle.replicas.processes.remote().result())
+            for pool in place.engines.pools:
+                processes.add(pool.handle.replicas.processes.remote().result())
 
         yield place, make(replace(place, progress=look)), processes
 

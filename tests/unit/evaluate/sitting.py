@@ -51,13 +51,13 @@ class Answering:
     num_left: int = 0
     """Shards that were neither answered nor cancelled when the pool was given back."""
     asked_of: list[str] = field(default_factory=list)
-    opened_with: str = ""
+    opened_with: frozenset[str] = frozenset()
     stopped: threading.Event = field(default_factory=threading.Event)
     submitted: list[Future[list[Reply]]] = field(default_factory=list)
 
     @contextmanager
-    def use(self, *of: object) -> Iterator[Answering]:
-        del of
+    def use(self, *of: object, identities: int = 1) -> Iterator[Answering]:
+        del of, identities
         self.submitted.clear()
         with ThreadPoolExecutor(1) as self._threads:
             try:
@@ -66,7 +66,7 @@ class Answering:
                 self.num_left = sum(not future.done() for future in self.submitted)
 
     def close(self) -> None:
-        self.opened_with = ""
+        self.opened_with = frozenset()
 
     def stop(self) -> None:
         self.stopped.set()

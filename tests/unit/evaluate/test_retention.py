@@ -62,7 +62,7 @@ def test_a_checkpoint_that_is_owed_anything_keeps_its_weights(open_bench: Open) 
 
 def test_the_checkpoint_that_an_open_engine_starts_from_keeps_its_weights_until_the_engine_is_closed(open_bench: Open) -> None:
     bench = open_bench({"checkpoints/keep": "last"})
-    bench.engines.opened_with = bench.checkpoints[2].path
+    bench.engines.opened_with = frozenset({bench.checkpoints[2].path})
     seen: list[bool] = []
     score(bench.lab, bench.checkpoints.values(), bench.exams, lambda cells: seen.append(bool(weights(bench.checkpoints[2]))))
     # Told once by each sitting, and once more at the end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,16 @@ def stopping(make: Make) -> Path:
         model.model.embed_tokens.weight[tokenizer.eos_token_id] = 0.2
 
     return make("stopping", change=ends_at_once)
+
+
+@pytest.fixture(scope="session")
+def lettered(make: Make) -> Path:
+    """Its answers are letters, other ones for other prompts: texts that survive any tokenizer and any harness."""
+
+    def only_letters(model: Any, tokenizer: Any) -> None:
+        letters = set(tokenizer(string.ascii_lowercase, add_special_tokens=False)["input_ids"])
+        for token in range(model.model.embed_tokens.weight.shape[0]):
+            if token not in letters:
+                model.model.embed_tokens.weight[token] = 0.0
+
+    return make("lettered", size=0.5, change=only_letters)

@@ -7,14 +7,22 @@ import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+import ray
+import torch
+from transformers import AutoModelForCausalLM
 
 from ray_study import tables, verify
+from ray_study.chat import Chat
 from ray_study.config import Sampling, ServeResources
 from ray_study.generate import Asking, Job, Rule, cuts, drive
 from ray_study.manifests import MANIFEST, hash_files, read_manifest, write_manifest
@@ -52,6 +60,12 @@ def requests(number: int = 4, *, length: int = 20, max_tokens: int = 24) -> list
     ]
 
 
+def prompts(checkpoint: Path, questions: list[str]) -> list[Request]:
+    """Questions as the evaluator asks them."""
+    rendered = [Chat(checkpoint).prompt(question).ids for question in questions]
+    return [Request(problem_id=f"p{place}", sample=0, prompt_ids=ids, max_tokens=24, seed=0) for place, ids in enumerate(rendered)]
+
+
 def texts(replies: list[Reply]) -> list[str]:
     return [reply.text for reply in replies]
 
@@ -70,6 +84,22 @@ def test_every_reply_carries_what_was_loaded_and_what_measured_it(pool: Pool, ba
     assert {(reply.num_tokens, reply.finish_reason) for reply in replies} == {(24, "length")}
     (conditions,) = {reply.conditions for reply in replies}
     assert set(json.loads(conditions)) == {"device", "dtype", "engine", "max_num_seqs", "prefix_caching", "tensor_parallel", "torch"}
+
+
+def test_a_reply_says_how_long_it_took_how_likely_it_was_and_what_it_waited_for(pool: Pool, base: Path, stopping: Path) -> None:
+    pool.ask(str(base), requests(1), GREEDY)
+    (asked,) = requests(1)
+    (reply,) = pool.ask(str(stopping), [asked], GREEDY)
+    assert reply.turn is not None
+    assert reply.turn.num_starts == 0
+    assert 0 <= reply.turn.drained_seconds < 60
+    assert min(reply.turn.loaded_seconds, reply.turn.attested_seconds, reply.seconds) > 0
+    with torch.no_grad():
+        logits = AutoModelForCausalLM.from_pretrained(stopping)(torch.tensor([asked.prompt_ids])).logits[0, -1]
+    # Its one token, the end token, by the trainer's own arithmetic.
+    assert reply.logprob == pytest.approx(float(logits.log_softmax(0).max()), abs=1e-3)
+    (again,) = pool.ask(str(stopping), [dataclasses.replace(asked, logprobs=False)], GREEDY)
+    assert (again.text, again.logprob, again.turn) == (reply.text, None, None)
 
 
 def test_checkpoints_take_turns_on_one_engine_and_each_answers_as_itself(pool: Pool, base: Path, stranger: Path) -> None:
@@ -234,3 +264,113 @@ def test_a_killed_replica_leaves_no_engine_and_its_shard_is_asked_again(pool: Po
     assert not [process for process in ranks if is_alive(process)], "an engine outlived its replica"
     assert len(running.result(timeout=600)) == 16
     assert texts(pool.ask(str(stranger), requests(), GREEDY)) == alone
+
+
+def test_a_killed_engine_and_a_killed_controller_lose_no_shard_and_answer_none_twice(pool: Pool, base: Path, stranger: Path) -> None:
+    replica, engine, *_ = pool.handle.replicas.processes.remote().result()
+    alone = {path: texts(pool.ask(str(path), requests(), GREEDY)) for path in (base, stranger)}
+    running = pool.submit(str(stranger), requests(16, max_tokens=230), GREEDY)
+    time.sleep(1)
+    os.kill(engine, signal.SIGKILL)
+    replies = running.result(timeout=600)
+    assert [reply.problem_id for reply in replies] == [f"p{number}" for number in range(16)]
+    assert replies[0].turn is not None
+    assert replies[0].turn.num_starts == 1, "its replica started another engine"
+    assert pool.handle.replicas.processes.remote().result()[0] == replica
+
+    controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+    os.kill(ray.get(controller.get_pid.remote()), signal.SIGKILL)
+    # The second waits for the first, and so for a count of the replicas that nobody can give for a while.
+    asked = {path: pool.submit(str(path), requests(), GREEDY) for path in (base, stranger)}
+    assert {path: texts(future.result(timeout=600)) for path, future in asked.items()} == alone
+    assert pool.handle.replicas.processes.remote().result()[0] == replica
+
+
+LM_EVAL = """
+import json, sys
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+directory, url, model = sys.argv[1:]
+settings = {"model": model, "base_url": f"{url}/chat/completions", "num_concurrent": 4, "tokenizer_backend": None}
+tasks = TaskManager(include_path=directory, include_defaults=False)
+found = simple_evaluate("local-chat-completions", model_args=settings, tasks=["ours"], task_manager=tasks, apply_chat_template=True)
+print(json.dumps(found["results"]["ours"]["exact_match,none"]))
+"""
+
+INSPECT = """
+import json, sys
+from inspect_ai import Task, eval
+from inspect_ai.dataset import json_dataset
+from inspect_ai.model import get_model
+from inspect_ai.scorer import exact
+
+directory, url, model = sys.argv[1:]
+asked = get_model(f"openai-api/ours/{model}", base_url=url, api_key="none")
+task = Task(dataset=json_dataset(f"{directory}/items.jsonl"), scorer=exact())
+(log,) = eval(task, model=asked, temperature=0.0, max_tokens=24, display="none", log_dir=f"{directory}/logs")
+assert log.status == "success", log.error
+print(json.dumps(log.results.scores[0].metrics["mean" if "mean" in log.results.scores[0].metrics else "accuracy"].value))
+"""
+
+TASK = """
+task: ours
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {items}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{input}}}}"
+doc_to_target: "{{{{target}}}}"
+generation_kwargs: {{until: [], do_sample: false, temperature: 0.0, max_gen_toks: 24}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+"""
+
+
+@pytest.fixture
+def endpoint(lettered: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of a server of the checkpoint, which `ray-study serve` became."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with (tmp_path / "server.log").open("w") as log:
+        command = [sys.executable, "-m", "ray_study", "serve", str(lettered), "--port", str(port)]
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "RAY_STUDY_CACHE": str(tmp_path / "cache")})
+    try:
+        deadline = time.monotonic() + 300
+        while not answers(f"{url}/health"):
+            assert server.poll() is None, (tmp_path / "server.log").read_text()[-4000:]
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.5)
+        yield f"{url}/v1"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+def test_two_harnesses_of_others_find_the_accuracy_that_ours_finds(pool: Pool, lettered: Path, endpoint: str, tmp_path: Path) -> None:
+    questions = [f"{word}?" for word in ("apple", "bread", "cloud", "drum", "eagle", "flute", "grape", "house")]
+    # By the evaluator's own prompts, ends and engine settings.
+    said = texts(pool.ask(str(lettered), prompts(lettered, questions), GREEDY))
+    assert len(set(said)) > 1, "answers that do not depend on the question compare nothing"
+    # By our own count five of eight are right.
+    right = [place < 5 for place in range(8)]
+    rows = [
+        {"input": question, "target": text if ok else "none of these"} for question, text, ok in zip(questions, said, right, strict=True)
+    ]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "ours.yaml").write_text(TASK.format(items=tmp_path / "items.jsonl"))
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "datasets"), "OPENAI_API_KEY": "none", "INSPECT_LOG_LEVEL": "error"}
+    for harness in (LM_EVAL, INSPECT):
+        command = [sys.executable, "-c", harness, str(tmp_path), endpoint, lettered.name]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **quiet}, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert json.loads(done.stdout.splitlines()[-1]) == 5 / 8
