@@ -43,7 +43,8 @@ def said_letter(text: str) -> str | None:
 def last_yes_no(text: str) -> str | None:
     """`yes` or `no`: what a last line says alone, else the last such word with a capital or in a box; None where there is none.
 
-    Alone is also what stands alone after a line's last colon. A small "no" inside a sentence is no answer: "Yes, there is no support for it." says yes.
+    Alone is also what stands alone after a line's last colon. A small "no" inside a sentence is no answer: "Yes, there is no support for
+    it." says yes.
     """
     lines = text.rstrip().splitlines()
     alone = _ALONE.fullmatch(lines[-1].rpartition(":")[2]) if lines else None
