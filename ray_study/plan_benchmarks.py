@@ -73,7 +73,7 @@ def _num_checkpoints(at: str | tuple[int, ...], num_bases: int, saved: Saved) ->
     known = [each for each in saved if each is not None]
     if len(known) < len(saved):
         return None
-    return num_bases + sum(at == "all" or step == max(steps) or (at != "final" and step in at) for steps in known for step in steps)
+    return num_bases + sum(at == "all" or step == max(steps) or (isinstance(at, tuple) and step in at) for steps in known for step in steps)
 
 
 def _there(study: Study, benchmark: Benchmark) -> int | None:
@@ -90,15 +90,21 @@ def _some_are_not(study: Study) -> bool:
 
 def _table(found: Sequence[Price]) -> Iterator[str]:
     """The prices in columns, with their sum where all are known."""
-    rows = [(each.benchmark, each.num_checkpoints, each.num_attempts, each.num_tokens, each.hours) for each in found]
-    sums = [None if None in column else sum(column) for column in ([row[place] for row in rows] for place in (2, 3, 4))]
+    numbers: list[list[float | None]] = [[each.num_checkpoints, each.num_attempts, each.num_tokens, each.hours] for each in found]
     head = ("scoring, at most", "checkpoints", "attempts", "tokens", "hours")
-    shown = [head, *((row[0], *map(_word, row[1:])) for row in rows), ("all", "", *map(_word, sums))]
+    rows = [(each.benchmark, *map(_word, row)) for each, row in zip(found, numbers, strict=True)]
+    sums = [_sum([row[place] for row in numbers]) for place in range(1, len(head) - 1)]
+    shown: list[tuple[str, ...]] = [head, *rows, ("all", "", *map(_word, sums))]
     if all(each.hours is None for each in found):
         shown = [row[:-1] for row in shown]
     widths = [max(len(row[place]) for row in shown) for place in range(len(shown[0]))]
     for row in shown:
         yield "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def _word(value: float | None) -> str:

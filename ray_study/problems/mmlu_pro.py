@@ -35,7 +35,8 @@ class MmluProOptions(SetOptions):
 
 def load(spec: SourceSpec[MmluProOptions]) -> Loaded:
     """The part of MMLU-Pro that was asked for, and how many rows are no problems by reason."""
-    whole = sets.load(MMLU_PRO, replace(spec, num_problems=None))
+    everything: SourceSpec[SetOptions] = SourceSpec(source=spec.source, num_problems=None, seed=spec.seed, options=spec.options)
+    whole = sets.load(MMLU_PRO, everything)
     chosen = whole.problems if spec.options.balanced is None else balanced(whole.problems, spec.options.balanced)
     return replace(whole, problems=subset(chosen, spec.num_problems, spec.seed))
 

@@ -47,6 +47,8 @@ def test_the_differences_of_two_protocols_are_told_as_sentences() -> None:
     assert "paper samples with temperature 0" in told
     assert "a space stands between the line break and the request" in "\n".join(differences("math500"))
     assert differences("mmlu") == []
+    with pytest.raises(ValueError, match="no named benchmark 'math50'; did you mean 'math500'"):
+        differences("math50")
 
 
 def test_two_protocols_that_agree_have_no_differences_and_who_judges_is_one() -> None:
