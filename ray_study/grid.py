@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ray_study.config import AXES, Problems, SearchSpace, Study, Training, point_values
 from ray_study.manifests import digest
-from ray_study.rows import Stage
+from ray_study.rows import Reads, Stage
 from ray_study.settings import explain
 
 # They say where and how a run is computed and when it is given up, not what: the gradient is the same whatever they are.
@@ -286,6 +286,6 @@ def answers_literal(study: Study, benchmark: str, checkpoint: str, model: str) -
     }
 
 
-def verdicts_literal(answers: str, verify_version: int) -> dict[str, Any]:
-    """What identifies the verdicts on answers, by their fingerprint."""
-    return {"attempts": answers, "verify": verify_version}
+def verdicts_literal(answers: str, verify_version: int, reads: Reads = "answer") -> dict[str, Any]:
+    """What identifies the verdicts on answers, by their fingerprint; where another part than the answer is read, that too."""
+    return {"attempts": answers, "verify": verify_version, **({} if reads == "answer" else {"reads": reads})}

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from ray_study import model_files, problems, tables, verify
 from ray_study.config import Problems, Study
 from ray_study.engines import Engines
 from ray_study.grid import problems_literal
-from ray_study.rows import GradedAttempt, Problem
+from ray_study.rows import GradedAttempt, Problem, Reads
 from ray_study.store import Result, Store, Workspace
 from ray_study.verify.shards import judge_shards
 
@@ -84,7 +85,10 @@ def grade(
     def build(workspace: Workspace) -> Mapping[str, object]:
         owed = sorted(Workspace(path=attempts.path).shards() - workspace.shards())
         num_workers = max(1, int(lab.study.resources.generate.cpus_per_replica))
-        judge_shards(owed, f"{attempts.path}/rows", f"{workspace.path}/rows", by_id, num_workers=num_workers, progress=lab.progress)
+        # What identifies verdicts says how a text is read for them.
+        reads = cast(Reads, inputs.get("reads", "answer"))
+        rows_of = (f"{attempts.path}/rows", f"{workspace.path}/rows")
+        judge_shards(owed, *rows_of, by_id, num_workers=num_workers, reads=reads, progress=lab.progress)
         counts = verdict_counts(workspace.path)
         lab.progress(f"verdicts, {label}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
         return {"num_rows": sum(counts.values()), "verdicts": counts}

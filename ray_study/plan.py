@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from ray_study import assets, faults, problems
 from ray_study.config import Model, Study, Training
 from ray_study.fitting import fewest_workers, fits, fitted
-from ray_study.grid import PlannedRun, benchmark_literal, planned
-from ray_study.manifests import digest
+from ray_study.grid import PlannedRun, planned
 from ray_study.models import facts, is_gated, needs_remote_code
+from ray_study.plan_benchmarks import benchmark_lines, exam_faults, hub_sets
 from ray_study.plan_datasets import dataset_faults, dataset_lines, nearest_multiples, num_examples, size_faults, teacher_lines
 from ray_study.sweep_file import nearest
 from ray_study.train.accelerators import by_ray_type
@@ -52,18 +52,12 @@ def _fetches(study: Study) -> Iterator[str]:
             found = facts(model)
             size = f"about {checkpoint_bytes(found, model.dtype) / 1e6:,.0f} MB" if found is not None else "size not known"
             yield f"to be fetched: model {name} from the Hub ({model.hub}@{model.revision or 'main'}), {size}{gate}"
-    for where, name, revision in _from_hub(study):
-        yield f"to be fetched: {where} from the Hub ({name}@{revision}), size not known"
-
-
-def _from_hub(study: Study) -> Iterator[tuple[str, str, str]]:
-    """Where a data set of the Hub is read, its name and revision."""
-    for key, settings in study.problems.items():
-        if settings.source == "hub":
-            yield f"problems {key}", str(settings.options.get("name")), str(settings.options.get("revision", "main"))
+    for where, name, revision, access in hub_sets(study):
+        gate = f"; gated: {access}, put a token into a file on each node and set HF_TOKEN_PATH" if access else ""
+        yield f"to be fetched: {where} from the Hub ({name}@{revision}), size not known{gate}"
     for key, dataset in study.datasets.items():
         if dataset.read == "hub":
-            yield f"data set {key}", str(dataset.name), dataset.revision or "main"
+            yield f"to be fetched: data set {key} from the Hub ({dataset.name}@{dataset.revision or 'main'}), size not known"
 
 
 def needed_assets(study: Study) -> set[str]:
@@ -159,18 +153,7 @@ def _hours(study: Study, flops: float) -> Iterator[str]:
 
 def _scores(study: Study) -> Iterator[str]:
     runs = [run for run in planned(study) if run.stage == "sft"]
-    bases = len({run.model for run in runs})
-    known = [len(saved) if (saved := _saved(study, run)) is not None else None for run in runs]
-    trained = None if None in known else sum(each for each in known if each is not None)
-    total = "?" if trained is None else str(bases + trained)
-    for name, benchmark in study.evaluation.benchmarks.items():
-        sampling = benchmark.sampling or study.evaluation.sampling
-        items = benchmark.items or study.problems[benchmark.problems].num_problems
-        cells = total if benchmark.at == "all" else f"those at {benchmark.at}"
-        yield (
-            f"benchmark {name} ({benchmark.group}): {items or 'all'} items x {benchmark.num_samples} samples, "
-            f"at most {sampling.max_tokens} tokens each, checkpoints: {cells}"
-        )
+    return benchmark_lines(study, len({run.model for run in runs}), [_saved(study, run) for run in runs])
 
 
 def _resources(study: Study) -> Iterator[str]:
@@ -194,22 +177,9 @@ def _faults(study: Study) -> Iterator[str]:
     yield from faults.material_faults(study)
     yield from faults.engine_faults(study)
     yield from dataset_faults(study)
-    yield from _exam_faults(study)
+    yield from exam_faults(study, _all_saved(study))
     for run in planned(study):
         yield from (f"run {run.name!r}: {fault}" for fault in run_faults(study, run))
-
-
-def _exam_faults(study: Study) -> Iterator[str]:
-    saved = _all_saved(study)
-    same: dict[str, str] = {}
-    for name, benchmark in study.evaluation.benchmarks.items():
-        never = sorted(set(benchmark.at) - saved) if saved and isinstance(benchmark.at, tuple) else []
-        if never:
-            yield f"evaluation.benchmarks.{name}.at names {never}, at which no run is saved; saved are {sorted(saved)}"
-        mark = digest(benchmark_literal(study, name))
-        if mark in same:
-            yield f"evaluation.benchmarks.{name} is the same exam as {same[mark]!r}; leave one of them out"
-        same[mark] = name
 
 
 def _saved(study: Study, run: PlannedRun) -> tuple[int, ...] | None:

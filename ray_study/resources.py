@@ -26,6 +26,8 @@ class ServeResources(Settings):
     prefix_caching: bool = True
     """Whether prompts that begin alike share what the engine computed of them."""
     accelerator_type: str | None = None
+    tokens_per_second: float | None = Field(None, gt=0)
+    """What one replica generates, as you measured it; with it `plan` says hours."""
 
     @property
     def fewest_replicas(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal"]
+Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal", "yes_no"]
 """Which verifier judges an answer (`ray_study.verify.judge`)."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unfinished", "timeout", "error"]
@@ -17,6 +17,11 @@ Verdict = Literal["correct", "wrong", "no_answer", "unfinished", "timeout", "err
 
 FinishReason = Literal["stop", "length", "refused"]
 """How an attempt ended: by a stop token, at its cap, or never asked (`explanation` of the attempt says why)."""
+
+Reads = Literal["answer", "stripped", "whole_text", "first_in_text"]
+"""Where in a text the answer is looked for. `answer`: after the last `</think>`, and nowhere where thinking was never closed. The others
+judge the thinking too, as other projects' code does: `stripped` cuts all up to the last `</think>` off and takes the whole text where there
+is none; `whole_text` takes the last answer anywhere; `first_in_text` the first."""
 
 Group = Literal["in_domain", "out_of_domain", "general", "safety"]
 """The benchmark groups of the study, in the order in which they are shown."""
@@ -39,7 +44,7 @@ class Problem:
     """The whole user turn, with the request for the answer's format."""
     answer: str
     """Gold: LaTeX (`math`), a JSON object with `numbers` and `target` (`countdown`), a letter (`choice`), text (`exact`),
-    a decimal or fraction (`number`), or empty (`refusal`: to refuse is correct)."""
+    a decimal or fraction (`number`), `yes` or `no` (`yes_no`), or empty (`refusal`: to refuse is correct)."""
     cluster: str
     """Items with the same cluster share a source (a subject, a passage) and are not independent."""
     solution: str

@@ -78,7 +78,8 @@ class _Cells:
         answers = self._store.find("answers", fingerprint("answers", ANSWERS_VERSION, inputs), [source])
         if answers is None:
             return False
-        mark = fingerprint("verdicts", 1, verdicts_literal(answers.fingerprint, VERIFY_VERSION))
+        reads = self._study.evaluation.benchmarks[benchmark].reads
+        mark = fingerprint("verdicts", 1, verdicts_literal(answers.fingerprint, VERIFY_VERSION, reads))
         return self._store.find("verdicts", mark, [answers, source]) is not None
 
     def _source(self, name: str) -> Result | None:

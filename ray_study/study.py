@@ -10,6 +10,7 @@ report is written all the same.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -69,34 +70,45 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
 
 
 def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], tell: Callable[[Sequence[Cell]], None]) -> Found:
-    """Every run, checkpoint and cell of the study: each checkpoint is scored as it comes, and equal files once."""
+    """Every run, checkpoint and cell of the study: each checkpoint is scored as it comes, equal files once, primary exams of all first."""
     found = Found()
-    sittings: dict[str, Future[list[Cell]]] = {}
+    rounds = evaluate.in_rounds(exams)
+    sittings: dict[tuple[str, int], Future[list[Cell]]] = {}
 
-    def sit(checkpoint: Checkpoint) -> list[Cell]:
-        cells = score_checkpoint(lab, checkpoint, exams)
+    def sit(checkpoint: Checkpoint, which: int) -> list[Cell]:
+        cells = score_checkpoint(lab, checkpoint, rounds[which])
         tell(cells)
         settle(lab, checkpoint, exams)
         return cells
 
     with _sittings(lab) as lane:
+
+        def owe(checkpoint: Checkpoint, which: int) -> None:
+            if (checkpoint.fingerprint, which) not in sittings:
+                sittings[checkpoint.fingerprint, which] = lane(checkpoint).submit(sit, checkpoint, which)
+
         for event in events:
             if isinstance(event, Run):
                 found.runs.append(event)
                 continue
             found.checkpoints.append(event)
-            if event.fingerprint not in sittings:
-                sittings[event.fingerprint] = lane(event).submit(sit, event)
-        for checkpoint in found.checkpoints:
-            cells = [replace(cell, checkpoint=checkpoint) for cell in sittings[checkpoint.fingerprint].result()]
+            owe(event, 0)
+        for which, checkpoint in itertools.product(range(1, len(rounds)), found.checkpoints):
+            owe(checkpoint, which)
+        for which, checkpoint in itertools.product(range(len(rounds)), found.checkpoints):
+            cells = [replace(cell, checkpoint=checkpoint) for cell in sittings[checkpoint.fingerprint, which].result()]
             found.cells.extend(cells)
             tell(cells)
-    if lab.study.checkpoints.keep != "all":
-        # Also the one that the engine was started from, which nobody asks any more.
-        lab.engines.close()
-        for checkpoint in found.checkpoints:
-            settle(lab, checkpoint, exams)
+    _settle_all(lab, found.checkpoints, exams)
     return found
+
+
+def _settle_all(lab: Lab, checkpoints: Sequence[Checkpoint], exams: Sequence[Exam]) -> None:
+    """Deletes what is scored and not kept, also the one that the engine was started from, which nobody asks any more."""
+    if lab.study.checkpoints.keep != "all":
+        lab.engines.close()
+        for checkpoint in checkpoints:
+            settle(lab, checkpoint, exams)
 
 
 @contextmanager

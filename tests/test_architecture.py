@@ -18,7 +18,7 @@ PACKAGE = ROOT / "ray_study"
 NAME = PACKAGE.name
 
 LAYERS: dict[int, set[str]] = {
-    1: {"rows", "settings", "resources", "saving", "teaching", "training", "config"},
+    1: {"rows", "benchmarks", "settings", "resources", "saving", "teaching", "training", "config"},
     2: {
         *(
             "manifests",
@@ -40,7 +40,7 @@ LAYERS: dict[int, set[str]] = {
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
         *("runs", "results", "retention", "publish", "recall", "working", "engines", "study"),
-        *("plan", "plan_datasets", "faults", "lengths", "making", "fitting", "status", "serve", "__main__"),
+        *("plan", "plan_datasets", "plan_benchmarks", "faults", "lengths", "making", "fitting", "status", "serve", "__main__"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}

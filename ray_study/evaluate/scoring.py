@@ -51,7 +51,7 @@ def stored(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result |
     answers = lab.store.find("answers", mark, [exam.source])
     if answers is None:
         return None
-    return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(answers)), [answers, exam.source])
+    return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(answers, exam)), [answers, exam.source])
 
 
 def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) -> list[Cell]:
@@ -95,7 +95,9 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
             shards = _shards(lab, exam, chat, positions(Path(checkpoint.path), settings))
             workspace.keep(shard.name for shard in shards)
             owed[exam.name] = [(workspace, shard) for shard in shards]
-        work = [(workspace, shard) for pairs in owed.values() for workspace, shard in pairs if shard.name not in workspace.shards()]
+        # Two exams that differ only in how answers are read share them: each is asked once.
+        shared = {(workspace.path, shard.name): (workspace, shard) for pairs in owed.values() for workspace, shard in pairs}
+        work = [(workspace, shard) for workspace, shard in shared.values() if shard.name not in workspace.shards()]
         if work:
             # One identity a model of the sweep, or fewer.
             identities = len(lab.study.sweep.model)
@@ -190,8 +192,8 @@ def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Res
     answers = lab.store.make("answers", inputs, build, version=ANSWERS_VERSION, sources=[exam.source])
     # Step 0 is scored once for all runs of a model.
     label = f"{run.name if checkpoint.step else run.model} step {checkpoint.step}, {exam.name}"
-    return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(answers), label)
+    return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(answers, exam), label)
 
 
-def _verdict_inputs(answers: Result) -> dict[str, object]:
-    return verdicts_literal(answers.fingerprint, VERIFY_VERSION)
+def _verdict_inputs(answers: Result, exam: Exam) -> dict[str, object]:
+    return verdicts_literal(answers.fingerprint, VERIFY_VERSION, exam.benchmark.reads)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ray_study.benchmarks.protocols import label
 from ray_study.config import Benchmark, Sampling, Study
 from ray_study.manifests import digest
 from ray_study.rows import BenchmarkCard, Problem
@@ -34,12 +35,13 @@ class Exam:
         """What a reader of the scores must know."""
         kinds = sorted({item.kind for item in self.items})
         refusal = kinds == ["refusal"]
-        notes = [self.benchmark.note, PHRASE_MATCH if refusal else ""]
+        named = self.benchmark.benchmark or self.name
+        notes = [label(named, self.benchmark.protocol, self.benchmark.reads), self.benchmark.note, PHRASE_MATCH if refusal else ""]
         return BenchmarkCard(
             benchmark=self.name,
             group=self.benchmark.group,
             kind=kinds[0],
-            metric="share_refused" if refusal else "accuracy",
+            metric=self.benchmark.metric or ("share_refused" if refusal else "accuracy"),
             num_items=len(self.items),
             num_samples=self.benchmark.num_samples,
             note="; ".join(note for note in notes if note),
@@ -73,6 +75,12 @@ def subset(problems: Sequence[Problem], items: int | None, seed: int) -> list[Pr
     ranked = [(rank, digest([seed, cluster]), problem) for cluster, members in by_cluster.items() for rank, problem in enumerate(members)]
     ranked.sort(key=lambda each: each[:2])
     return [problem for _, _, problem in ranked[:items]]
+
+
+def in_rounds(exams: Sequence[Exam]) -> list[list[Exam]]:
+    """The exams that all checkpoints sit first, then the others; one round where none or each of them is primary."""
+    rounds = [[exam for exam in exams if exam.benchmark.primary == first] for first in (True, False)]
+    return [each for each in rounds if each] or [[]]
 
 
 def is_owed(exam: Exam, step: int, last: int) -> bool:

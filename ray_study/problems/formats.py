@@ -6,24 +6,37 @@ from typing import Literal
 
 from ray_study.rows import Kind
 
-Request = Literal["long", "short", "none"]
+Request = Literal["long", "spaced", "short", "none"]
 
 LONG = "Please reason step by step, and put your final answer within \\boxed{}."
-LONG_CHOICE = (
-    "Please reason step by step and return your final answer within \\boxed{}. "
-    "Only include the letter choice (A, B, C, or D) as your final answer."
-)
 SHORT = "Answer in \\boxed{}."
-REQUESTS = (LONG, LONG_CHOICE, SHORT)
+MOST_CHOICES = 10
 
 
-def with_request(prompt: str, kind: Kind, request: Request) -> str:
-    """The prompt with its request for the answer's format on a line of its own; `long` is the wording of the study."""
+def choice_request(num_choices: int) -> str:
+    """The request for one letter of so many; `long` of kind `choice`."""
+    letters = "ABCDEFGHIJ"[:num_choices]
+    return (
+        "Please reason step by step and return your final answer within \\boxed{}. "
+        f"Only include the letter choice ({', '.join(letters[:-1])}, or {letters[-1]}) as your final answer."
+    )
+
+
+LONG_CHOICE = choice_request(4)
+REQUESTS = (LONG, *(choice_request(number) for number in range(2, MOST_CHOICES + 1)), SHORT)
+
+
+def with_request(prompt: str, kind: Kind, request: Request, num_choices: int = 4) -> str:
+    """The prompt with its request for the answer's format on a line of its own.
+
+    `long` is the wording of the study; `spaced` is the same as its authors' evaluation has it, with a space after the line break.
+    """
     if request == "none":
         return prompt
     if request == "short":
         return f"{prompt}\n{SHORT}"
-    return f"{prompt}\n{LONG_CHOICE if kind == 'choice' else LONG}"
+    asked = choice_request(num_choices) if kind == "choice" else LONG
+    return f"{prompt}\n{' ' if request == 'spaced' else ''}{asked}"
 
 
 def without_request(prompt: str) -> str:

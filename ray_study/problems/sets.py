@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -64,6 +65,8 @@ class Item:
     """Empty where the problem stands alone."""
     name: str = ""
     """The set's own id of the row."""
+    num_choices: int = 4
+    """How many letters the request for one names."""
     key: str = ""
     """Equal for rows that ask the same, where it decides the answer as well; empty where the question itself is compared."""
 
@@ -91,6 +94,8 @@ class PublishedSet:
     """On the hub; several are read one after the other."""
     split: str = "train"
     has_ids: bool = False
+    access: str = ""
+    """How to get it where it is gated; empty where anybody may read it."""
     options: type[SetOptions] = SetOptions
 
 
@@ -118,6 +123,8 @@ def source(described: PublishedSet) -> Source[Any]:
         pin=partial(pinned, described),
         licence=described.licence,
         has_solutions=described.has_solutions,
+        hub=described.name,
+        access=described.access,
     )
 
 
@@ -158,13 +165,28 @@ def identity(described: PublishedSet, options: SetOptions) -> dict[str, str]:
     if options.path is not None and not Path(options.path).is_dir():
         check(described, options)
         return {"sha256": files.sha256(options.path)}
-    return hub.commit_of(_where(described, options), options.revision)
+    with _saying_how(described):
+        return hub.commit_of(_where(described, options), options.revision)
 
 
 def pinned(described: PublishedSet, options: SetOptions) -> SetOptions:
     """The options with the commit in place of a revision of the hub."""
     commit = None if options.path is not None else identity(described, options).get("commit")
     return options if commit is None else options.model_copy(update={"revision": commit})
+
+
+@contextmanager
+def _saying_how(described: PublishedSet) -> Iterator[None]:
+    """Adds to an error of the hub how a gated set is got."""
+    try:
+        yield
+    except ValueError as error:
+        if not described.access:
+            raise
+        raise ValueError(
+            f"{error}; {described.name} is gated: {described.access}, put a token into a file on each node and set HF_TOKEN_PATH, "
+            "or give a local file in its layout as option path"
+        ) from error
 
 
 def _where(described: PublishedSet, options: SetOptions) -> str:
@@ -188,7 +210,8 @@ def _rows(described: PublishedSet, options: SetOptions) -> files.Rows:
 
 
 def _table(described: PublishedSet, name: str, part: str | None, commit: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    table = hub.open_table(name, part, described.split, commit)
+    with _saying_how(described):
+        table = hub.open_table(name, part, described.split, commit)
     where = f"data set {name!r}" if part is None else f"data set {name!r}, subset {part!r}"
     _require(described, table.column_names, where)
     for number, row in enumerate(table.select_columns(list(described.columns)), 1):
@@ -234,7 +257,9 @@ def _add(found: _Collected, described: PublishedSet, spec: SourceSpec[SetOptions
 
 def _problem(item: Item, name: str, spec: SourceSpec[SetOptions]) -> Problem:
     request = spec.options.request
-    prompt = item.question if request == "none" else with_request(without_request(item.question.strip()), item.kind, request)
+    prompt = (
+        item.question if request == "none" else with_request(without_request(item.question.strip()), item.kind, request, item.num_choices)
+    )
     return Problem(
         id=f"{spec.source}-{name}",
         source=spec.source,

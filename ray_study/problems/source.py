@@ -73,6 +73,10 @@ class Source(Generic[O]):
     """The options with a revision of the hub as its commit, so that what is asked later means the same rows."""
     licence: str
     """A short note for people, not legal advice."""
+    hub: str = ""
+    """The name on the Hub that it reads by itself; empty for other places."""
+    access: str = ""
+    """How to get it where it is gated."""
     has_solutions: bool
     """Whether its problems may come with written solutions; one's own rows do where a column is mapped."""
 

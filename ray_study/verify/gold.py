@@ -11,7 +11,7 @@ from ray_study.verify.judging import TIMEOUT_SECONDS
 from ray_study.verify.math_pool import math_workers
 from ray_study.verify.maths import gold_to_parse, why_gold_math_fails
 from ray_study.verify.refusal import why_gold_refusal_fails
-from ray_study.verify.simple import why_gold_choice_fails, why_gold_exact_fails, why_gold_number_fails
+from ray_study.verify.simple import why_gold_choice_fails, why_gold_exact_fails, why_gold_number_fails, why_gold_yes_no_fails
 
 GOLD_CHECKS: dict[Kind, Callable[[str, float], str]] = {
     "math": why_gold_math_fails,
@@ -20,6 +20,7 @@ GOLD_CHECKS: dict[Kind, Callable[[str, float], str]] = {
     "exact": why_gold_exact_fails,
     "number": why_gold_number_fails,
     "refusal": why_gold_refusal_fails,
+    "yes_no": why_gold_yes_no_fails,
 }
 _MOST_NAMED = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from ray_study.rows import Attempt, GradedAttempt, Judgement, Problem
+from ray_study.rows import Attempt, GradedAttempt, Judgement, Problem, Reads
 from ray_study.verify.judging import JUDGES, TIMEOUT_SECONDS, lenient_answer, strict_answer
 from ray_study.verify.math_pool import Question, Reply, math_workers
 from ray_study.verify.maths import Pair, asked_pair, decided
@@ -17,6 +17,7 @@ def grade(
     *,
     num_workers: int = 1,
     timeout_seconds: float = TIMEOUT_SECONDS,
+    reads: Reads = "answer",
 ) -> list[GradedAttempt]:
     """The attempts with their strict and lenient verdicts, in the order given: those of `judge` and `judge_lenient`.
 
@@ -28,6 +29,7 @@ def grade(
         problems: By id, one for each attempt at least.
         num_workers: How many comparisons by math-verify run at once; more than the machine has cores are not started.
         timeout_seconds: Wall clock of one comparison.
+        reads: Where the answer is looked for; with `answer` the verdicts are those of `judge` and `judge_lenient`.
 
     Raises:
         ValueError: An attempt's problem is missing.
@@ -36,7 +38,7 @@ def grade(
     if missing:
         raise ValueError(f"{len(missing)} of the attempts' problems are missing, {missing[0]!r} first; pass the problems that were asked")
     known: dict[tuple[str, str], Judgement | Pair] = {}
-    found = [_answers(attempt, problems[attempt.problem_id]) for attempt in attempts]
+    found = [_answers(attempt, problems[attempt.problem_id], reads) for attempt in attempts]
     for attempt, answers in zip(attempts, found, strict=True):
         problem = problems[attempt.problem_id]
         for answer in set(answers):
@@ -54,13 +56,13 @@ def grade(
     ]
 
 
-def _answers(attempt: Attempt, problem: Problem) -> tuple[str | Judgement, str | Judgement]:
+def _answers(attempt: Attempt, problem: Problem, reads: Reads) -> tuple[str | Judgement, str | Judgement]:
     """The strict and the lenient answer, or the judgement where there is none. They differ only where no box was found."""
     finish_reason, opened = attempt.finish_reason, attempt.thinking_opened
-    strict = strict_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened)
+    strict = strict_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened, reads=reads)
     if isinstance(strict, str) or strict.verdict == "error":
         return strict, strict
-    return strict, lenient_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened)
+    return strict, lenient_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened, reads=reads)
 
 
 def _judgement_or_pair(problem: Problem, answer: str, timeout_seconds: float) -> Judgement | Pair:

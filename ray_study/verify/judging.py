@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ray_study.rows import FinishReason, Judgement, Kind
-from ray_study.verify.answers import answer_part, last_box
+from ray_study.rows import FinishReason, Judgement, Kind, Reads
+from ray_study.verify.answers import last_box
 from ray_study.verify.countdown import judge_countdown, last_expression
 from ray_study.verify.maths import judge_math
+from ray_study.verify.reading import FIRST, SAID, last_yes_no, part_to_read
 from ray_study.verify.refusal import judge_refusal
-from ray_study.verify.simple import judge_choice, judge_exact, judge_number, last_letter, last_line, last_number
+from ray_study.verify.simple import judge_choice, judge_exact, judge_number, judge_yes_no, last_letter, last_line, last_number
 
 TIMEOUT_SECONDS = 8.0
 """Wall clock of one comparison by math-verify; what takes longer gets the verdict `timeout`."""
@@ -24,7 +25,11 @@ JUDGES: dict[Kind, Compare] = {
     "exact": judge_exact,
     "number": judge_number,
     "refusal": judge_refusal,
+    "yes_no": judge_yes_no,
 }
+
+NEEDS_NO_BOX: dict[Kind, Callable[[str], str | None]] = {"refusal": str.strip, "yes_no": last_yes_no}
+"""What is the answer of kinds that no prompt asks a box for."""
 
 WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
     "math": last_number,
@@ -47,8 +52,8 @@ def judge(
 ) -> Judgement:
     r"""The strict verdict on one text: the answer is the last `\boxed{}` after the last `</think>`, and nothing else.
 
-    `unfinished` is a text cut at its cap without an answer, or thinking that was opened and never closed. A refusal needs no
-    box. May be called from any thread, Ray task or actor, notebook or script: what can hang runs in a process of its own.
+    `unfinished` is a text cut at its cap without an answer, or thinking that was opened and never closed. A refusal, and yes
+    or no, need no box. May be called from any thread, Ray task or actor, notebook or script: what can hang runs in a process of its own.
 
     Args:
         kind: Which verifier judges.
@@ -86,20 +91,22 @@ def judge_lenient(
     return answer if isinstance(answer, Judgement) else compare(answer, gold, timeout_seconds)
 
 
-def strict_answer(kind: Kind, text: str, *, finish_reason: FinishReason, thinking_opened: bool) -> str | Judgement:
-    """The answer that `judge` compares, or the judgement where there is none."""
-    part = _part_to_judge(text, finish_reason, thinking_opened)
+def strict_answer(kind: Kind, text: str, *, finish_reason: FinishReason, thinking_opened: bool, reads: Reads = "answer") -> str | Judgement:
+    """The answer that `judge` compares, or the judgement where there is none; `reads` says where it is looked for."""
+    part = _part_to_judge(text, finish_reason, thinking_opened, reads)
     if isinstance(part, Judgement):
         return part
-    return _boxed(kind, part) or _without_answer(kind, finish_reason)
+    return _answer_in(kind, part, reads) or _without_answer(kind, finish_reason)
 
 
-def lenient_answer(kind: Kind, text: str, *, finish_reason: FinishReason, thinking_opened: bool) -> str | Judgement:
-    """The answer that `judge_lenient` compares, or the judgement where there is none."""
-    part = _part_to_judge(text, finish_reason, thinking_opened)
+def lenient_answer(
+    kind: Kind, text: str, *, finish_reason: FinishReason, thinking_opened: bool, reads: Reads = "answer"
+) -> str | Judgement:
+    """The answer that `judge_lenient` compares, or the judgement where there is none; `reads` as in `strict_answer`."""
+    part = _part_to_judge(text, finish_reason, thinking_opened, reads)
     if isinstance(part, Judgement):
         return part
-    answer = _boxed(kind, part)
+    answer = _answer_in(kind, part, reads)
     if not answer and kind in WITHOUT_A_BOX:
         answer = WITHOUT_A_BOX[kind](part)
     return answer or _without_answer(kind, finish_reason)
@@ -111,22 +118,32 @@ def _compare_of(kind: Kind) -> Compare:
     return JUDGES[kind]
 
 
-def _part_to_judge(text: str, finish_reason: FinishReason, thinking_opened: bool) -> str | Judgement:
+def _part_to_judge(text: str, finish_reason: FinishReason, thinking_opened: bool, reads: Reads) -> str | Judgement:
     """The part of the text that may hold an answer, or the judgement where no part may."""
     if finish_reason == "refused":
         return Judgement(verdict="error", answer=None, explanation="the model was never asked")
-    part = answer_part(text, thinking_opened=thinking_opened)
+    part = part_to_read(text, reads, thinking_opened=thinking_opened)
     if part is None:
         return Judgement(verdict="unfinished", answer=None, explanation="the thinking was opened and never closed")
     return part
 
 
-def _boxed(kind: Kind, part: str) -> str | None:
-    return part.strip() if kind == "refusal" else last_box(part)
+def _answer_in(kind: Kind, part: str, reads: Reads) -> str | None:
+    if reads == "first_in_text":
+        if kind not in FIRST:
+            raise ValueError(f"`reads: first_in_text` is for answers of kind {sorted(FIRST)}, found {kind!r}; use `whole_text`")
+        return FIRST[kind](part)
+    if kind in NEEDS_NO_BOX:
+        return NEEDS_NO_BOX[kind](part)
+    answer = last_box(part)
+    return SAID[kind](part) if not answer and reads != "answer" and kind in SAID else answer
+
+
+_LOOKED_FOR: dict[Kind, str] = {"refusal": "text after the thinking", "yes_no": "yes or no after the thinking"}
 
 
 def _without_answer(kind: Kind, finish_reason: FinishReason) -> Judgement:
-    what = "text after the thinking" if kind == "refusal" else r"filled \boxed{} after the thinking"
+    what = _LOOKED_FOR.get(kind, r"filled \boxed{} after the thinking")
     if finish_reason == "length":
         return Judgement(verdict="unfinished", answer=None, explanation=f"cut at the cap without a {what}")
     return Judgement(verdict="no_answer", answer=None, explanation=f"no {what}")

@@ -16,7 +16,7 @@ import ray
 import ray.data
 
 from ray_study import tables
-from ray_study.rows import Attempt, GradedAttempt, Problem
+from ray_study.rows import Attempt, GradedAttempt, Problem, Reads
 from ray_study.verify.grading import grade
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ MANY_SHARDS = 8
 ROWS_AT_ONCE = 1024
 
 
-def judge_shard(name: str, attempts: str, verdicts: str, *, problems: Mapping[str, Problem], num_workers: int) -> int:
+def judge_shard(
+    name: str, attempts: str, verdicts: str, *, problems: Mapping[str, Problem], num_workers: int, reads: Reads = "answer"
+) -> int:
     """How many verdicts were written of one shard.
 
     Args:
@@ -35,23 +37,25 @@ def judge_shard(name: str, attempts: str, verdicts: str, *, problems: Mapping[st
         verdicts: the directory of `GradedAttempt` shards.
         problems: by id.
         num_workers: comparisons by math-verify at once.
+        reads: where the answer is looked for.
     """
     rows = tables.stream(f"{attempts}/{name}.parquet", Attempt)
-    return tables.write(_graded(rows, problems, num_workers), f"{verdicts}/{name}.parquet", GradedAttempt)
+    return tables.write(_graded(rows, problems, num_workers, reads), f"{verdicts}/{name}.parquet", GradedAttempt)
 
 
-def _graded(rows: Iterator[Attempt], problems: Mapping[str, Problem], num_workers: int) -> Iterator[GradedAttempt]:
+def _graded(rows: Iterator[Attempt], problems: Mapping[str, Problem], num_workers: int, reads: Reads) -> Iterator[GradedAttempt]:
     while held := list(itertools.islice(rows, ROWS_AT_ONCE)):
-        yield from grade(held, problems, num_workers=num_workers)
+        yield from grade(held, problems, num_workers=num_workers, reads=reads)
 
 
-def judge_shards(
+def judge_shards(  # noqa: PLR0913 - what is judged, how, and who is told
     names: Sequence[str],
     attempts: str,
     verdicts: str,
     problems: Mapping[str, Problem],
     *,
     num_workers: int,
+    reads: Reads = "answer",
     progress: Callable[[str], None] = log.info,
 ) -> None:
     """Writes the verdicts of the named shards; those that are written stay when one fails.
@@ -62,15 +66,16 @@ def judge_shards(
         verdicts: the directory of `GradedAttempt` shards; every node must see it.
         problems: by id.
         num_workers: comparisons by math-verify at once, where they are judged here.
+        reads: where the answer is looked for.
         progress: told how many shards are judged.
     """
     free = free_cpus()
     if len(names) < MANY_SHARDS or free < 2:
         for name in names:
-            judge_shard(name, attempts, verdicts, problems=problems, num_workers=num_workers)
+            judge_shard(name, attempts, verdicts, problems=problems, num_workers=num_workers, reads=reads)
         return
     shared = ray.put(dict(problems))
-    task = functools.partial(_task, attempts=attempts, verdicts=verdicts, shared=shared)
+    task = functools.partial(_task, attempts=attempts, verdicts=verdicts, shared=shared, reads=reads)
     ray.data.DataContext.get_current().enable_progress_bars = False
     owed = ray.data.from_items([{"name": name} for name in names], override_num_blocks=len(names))
     judged = owed.map(task, num_cpus=1, compute=ray.data.TaskPoolStrategy(size=free))
@@ -79,9 +84,9 @@ def judge_shards(
             progress(f"judged {number} of {len(names)} shards on {free} CPUs")
 
 
-def _task(row: dict[str, Any], *, attempts: str, verdicts: str, shared: Any) -> dict[str, Any]:
+def _task(row: dict[str, Any], *, attempts: str, verdicts: str, shared: Any, reads: Reads) -> dict[str, Any]:
     name = str(row["name"])
-    return {"name": name, "num_rows": judge_shard(name, attempts, verdicts, problems=ray.get(shared), num_workers=1)}
+    return {"name": name, "num_rows": judge_shard(name, attempts, verdicts, problems=ray.get(shared), num_workers=1, reads=reads)}
 
 
 def free_cpus() -> int:

@@ -55,6 +55,14 @@ def judge_number(answer: str, gold: str, timeout_seconds: float) -> Judgement:
     return Judgement(verdict="correct" if number == expected else "wrong", answer=answer, explanation="compared as numbers")
 
 
+def judge_yes_no(answer: str, gold: str, timeout_seconds: float) -> Judgement:
+    """`correct` where answer and gold are both yes or both no, in any case."""
+    if why := why_gold_yes_no_fails(gold, timeout_seconds):
+        return Judgement(verdict="error", answer=answer, explanation=why)
+    same = answer.strip().lower() == gold.strip().lower()
+    return Judgement(verdict="correct" if same else "wrong", answer=answer, explanation="compared as yes or no")
+
+
 def why_gold_choice_fails(gold: str, timeout_seconds: float) -> str:
     """Why the gold answer cannot be judged against, or an empty string where it is a letter."""
     return "" if _letter(gold) else f"found gold {gold[:80]!r}, expected a letter from A to J"
@@ -68,6 +76,11 @@ def why_gold_exact_fails(gold: str, timeout_seconds: float) -> str:
 def why_gold_number_fails(gold: str, timeout_seconds: float) -> str:
     """Why the gold answer cannot be judged against, or an empty string where it is a number."""
     return "" if _fraction(gold) is not None else f"found gold {gold[:80]!r}, expected a decimal or a fraction"
+
+
+def why_gold_yes_no_fails(gold: str, timeout_seconds: float) -> str:
+    """Why the gold answer cannot be judged against, or an empty string where it is yes or no."""
+    return "" if gold.strip().lower() in ("yes", "no") else f"found gold {gold[:80]!r}, expected yes or no"
 
 
 def last_letter(text: str) -> str | None:

@@ -10,6 +10,7 @@ from studies import study
 
 from ray_study.grid import planned
 from ray_study.plan import plan
+from ray_study.plan_benchmarks import prices
 
 PAPER = {
     "models": {"big": {"hub": "Qwen/Qwen3-14B-Base", "max_model_len": 32768}},
@@ -177,3 +178,45 @@ def test_deepspeed_without_zero_is_refused_in_bf16_which_it_cannot_do() -> None:
     assert any("set zero_stage to 1 or more" in fault for fault in faults(bf16))
     assert not any("zero_stage" in fault for fault in faults({**bf16, "training/zero_stage": 1}))
     assert not any("zero_stage" in fault for fault in faults({**bf16, "training/precision": "fp32"}))
+
+
+def test_a_plan_prices_each_benchmark_at_its_cap() -> None:
+    more = {"problems": "held_out", "group": "general", "num_samples": 4, "items": 8, "at": "final"}
+    changes = {"evaluation/benchmarks/more": more, "resources": {"evaluate": {"tokens_per_second": 10, "replicas": 2}}}
+    (sums, others) = prices(study(changes), 1, [(2, 8), (2, 8)])
+    # One base model and two runs of two checkpoints; at the end, one base model and two runs.
+    assert (sums.num_checkpoints, sums.num_attempts, sums.num_tokens) == (5, 80, 80 * 32)
+    assert (others.num_checkpoints, others.num_attempts, others.num_tokens) == (3, 96, 96 * 32)
+    assert others.hours == pytest.approx(96 * 32 / 20 / 3600)
+    table = text(changes).splitlines()
+    assert any(line.split() == ["more", "3", "96", "3072", "0.0"] for line in table)
+    assert any(line.split() == ["all", "176", "5632", "0.1"] for line in table)
+
+
+def test_a_price_that_is_not_known_yet_is_no_number() -> None:
+    (sums,) = prices(study(), 1, [(2, 8), None])
+    assert (sums.num_checkpoints, sums.num_attempts, sums.num_tokens, sums.hours) == (None, None, None, None)
+    open_ended = {"evaluation/benchmarks/more": {"problems": "many", "group": "general"}, "problems/many": {"source": "mmlu"}}
+    assert any(line.split() == ["more", "5", "?", "?"] for line in text(open_ended).splitlines())
+
+
+def test_an_exam_at_some_steps_is_sat_there_at_the_base_model_and_at_the_end() -> None:
+    (sums,) = prices(study({"evaluation/benchmarks/sums/at": [4]}), 2, [(2, 4, 8), (2, 4, 6)])
+    assert sums.num_checkpoints == 2 + 2 + 2
+
+
+def test_a_plan_says_how_a_named_benchmark_is_judged_and_how_a_gated_set_is_got() -> None:
+    shown = text({"evaluation/benchmarks/gpqa": {"benchmark": "gpqa_diamond", "protocol": "paper"}})
+    assert (
+        "benchmark gpqa (out_of_domain): 198 items x 3 samples, at most 32768 tokens each, checkpoints: 5; gpqa_diamond by protocol "
+        in shown
+    )
+    assert "paper: judges the thinking too (reads stripped)" in shown
+    assert "problems gpqa_diamond.paper from the Hub (Idavidrein/gpqa@main), size not known; gated: accept its terms at https" in shown
+    assert "from the Hub" not in text({"evaluation/benchmarks/gpqa": {"benchmark": "gpqa_diamond", "options": {"path": "x.jsonl"}}})
+
+
+def test_the_same_exam_twice_is_a_fault_unless_it_is_read_in_two_ways() -> None:
+    again = {"problems": "held_out", "group": "in_domain"}
+    assert any("again is the same exam as 'sums'" in fault for fault in faults({"evaluation/benchmarks/again": again}))
+    assert faults({"evaluation/benchmarks/again": {**again, "reads": "whole_text"}}) == ()

@@ -7,10 +7,11 @@ import json
 import shutil
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sitting import Bench, Open, replies
+from sitting import EXAMS, Bench, Open, replies
 
 from ray_study import tables
 from ray_study.manifests import hash_files, read_manifest, write_manifest
@@ -139,6 +140,23 @@ def test_a_lost_claim_ends_the_study(open_bench: Open) -> None:
     bench.lab.store.lose("another driver took it over")
     with pytest.raises(ClaimLost, match="took it over"):
         bench.score(2)
+
+
+def test_the_same_answers_read_in_two_ways_are_asked_once_and_have_two_verdicts(open_bench: Open) -> None:
+    exams = {"own": EXAMS["sums"], "whole": {**EXAMS["sums"], "reads": "whole_text"}}
+    bench = open_bench({"evaluation/benchmarks": exams})
+
+    def thinks(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:
+        return [replace(reply, text="<think>It may be \\boxed{7}") for reply in replies(checkpoint, requests)]
+
+    bench.engines.answer = thinks
+    cells = bench.score(8)
+    assert bench.engines.num_asked == 2
+    verdicts = {name: {row.verdict for row in cell.verdicts.rows(GradedAttempt)} for name, cell in cells.items() if cell.verdicts}
+    assert verdicts["own"] == {"unfinished"}
+    assert verdicts["whole"] <= {"correct", "wrong"}
+    inputs = {name: cell.verdicts.record["inputs"] for name, cell in cells.items() if cell.verdicts}
+    assert inputs["whole"] == {**inputs["own"], "reads": "whole_text"}, "how a text is read identifies the verdicts, and only those"
 
 
 CODE = """

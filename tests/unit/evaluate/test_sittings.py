@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-from sitting import Open
+from sitting import EXAMS, Open
 
+from ray_study.evaluate import Cell
 from ray_study.rows import Checkpoint
 from ray_study.serving import PoolUnavailable, Reply, Request
 from ray_study.study import score
@@ -53,3 +54,16 @@ def test_the_first_checkpoint_is_scored_before_the_last_one_comes(open_bench: Op
 
     found = score(bench.lab, events(), bench.exams, lambda cells: scored.append(cells[0].checkpoint.step))
     assert len(found.cells) == 4
+
+
+def test_all_checkpoints_sit_the_primary_exam_before_any_sits_another(open_bench: Open) -> None:
+    bench = open_bench({"evaluation/benchmarks": {**EXAMS, "more": {**EXAMS["more"], "primary": True}}})
+    told: list[tuple[int, tuple[str, ...]]] = []
+
+    def tell(cells: Sequence[Cell]) -> None:
+        told.append((cells[0].checkpoint.step, tuple(cell.exam for cell in cells)))
+
+    found = score(bench.lab, bench.checkpoints.values(), bench.exams, tell)
+    assert told[:6] == [*((step, ("more",)) for step in (0, 2, 8)), *((step, ("sums",)) for step in (0, 2, 8))]
+    assert {(cell.checkpoint.step, cell.exam) for cell in found.cells} == {(step, exam) for step in (0, 2, 8) for exam in EXAMS}
+    assert all(cell.verdicts is not None for cell in found.cells)

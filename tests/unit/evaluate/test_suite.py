@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ray_study.config import Benchmark, Sampling
-from ray_study.evaluate import Exam, is_owed, subset
+from ray_study.evaluate import Exam, in_rounds, is_owed, subset
 from ray_study.rows import Problem
 from ray_study.store import outside
 
@@ -61,3 +61,27 @@ def test_more_items_than_there_are_is_refused() -> None:
 )
 def test_step_0_and_the_last_step_always_sit_an_exam_and_others_where_it_asks(at: object, owed: set[int]) -> None:
     assert {step for step in (0, 2, 4, 8) if is_owed(exam(at), step, last=8)} == owed
+
+
+def named(**settings: object) -> Exam:
+    benchmark = Benchmark.model_validate({"problems": "sums", "group": "in_domain", **settings})
+    return Exam(name="sums", benchmark=benchmark, items=tuple(problems(3)), sampling=Sampling(), source=outside("sums", "1"))
+
+
+def test_a_card_says_which_protocol_judged_and_whether_it_judged_the_thinking_too() -> None:
+    assert named().card().note == ""
+    assert named(benchmark="math500", protocol="standard", note="mine").card().note == "math500 by protocol standard; mine"
+    paper = named(benchmark="math500", protocol="paper", reads="whole_text")
+    assert paper.card().note == "math500 by protocol paper: judges the thinking too (reads whole_text)"
+    assert named(reads="stripped").card().note == "judges the thinking too (reads stripped)"
+
+
+def test_a_card_has_the_metric_that_the_benchmark_names() -> None:
+    assert (named().card().metric, named(metric="mean_level").card().metric) == ("accuracy", "mean_level")
+
+
+def test_primary_exams_are_a_round_of_their_own_and_there_is_one_round_where_all_or_none_are() -> None:
+    first, second = named(primary=True), named()
+    assert in_rounds([second, first, second]) == [[first], [second, second]]
+    assert in_rounds([second, second]) == [[second, second]]
+    assert in_rounds([first]) == [[first]]
