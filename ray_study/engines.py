@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ray_study.config import Model, ServeResources
 from ray_study.manifests import digest, read_manifest
-from ray_study.serving import Pool, PoolUnavailable, delete_all, in_our_words
+from ray_study.serving import Pool, PoolUnavailable, RewardPool, delete_all, in_our_words
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Engines:
         self._progress = progress
         self._shard_size = shard_size
         self._prefix = f"pool-{digest(owner)}-"
-        self._open: Pool | None = None
+        self._open: Pool | RewardPool | None = None
         self._key = ""
         self._opened_with = ""
         self._users = 0
@@ -45,8 +45,39 @@ class Engines:
         """
         identity = read_manifest(Path(checkpoint)).identity
         key = digest([identity, resources.model_dump(mode="json"), model.max_model_len, model.trust_remote_code])
+
+        def opened() -> Pool:
+            # Said before it is open: from here on the checkpoint's weights must stay.
+            self._opened_with = checkpoint
+            return Pool(
+                checkpoint,
+                resources,
+                max_model_len=model.max_model_len,
+                application=f"{self._prefix}{key}",
+                shard_size=self._shard_size,
+                trust_remote_code=model.trust_remote_code,
+            )
+
+        with self._using(key, opened) as pool:
+            assert isinstance(pool, Pool)
+            yield pool
+
+    @contextmanager
+    def use_scorer(self, directory: str, resources: ServeResources, model: Model) -> Iterator[RewardPool]:
+        """The pool of a reward model; it takes the place of another pool once nobody uses that one.
+
+        Raises:
+            PoolUnavailable: it could not be opened, or what was asked of it failed.
+        """
+        key = digest(["reward", directory, resources.model_dump(mode="json"), model.model_dump(mode="json")])
+        with self._using(key, lambda: RewardPool(directory, resources, model, application=f"{self._prefix}{key}")) as pool:
+            assert isinstance(pool, RewardPool)
+            yield pool
+
+    @contextmanager
+    def _using(self, key: str, opened: Callable[[], Pool | RewardPool]) -> Iterator[Pool | RewardPool]:
         with in_our_words():
-            pool = self._take(checkpoint, resources, model, key)
+            pool = self._take(key, opened)
             try:
                 yield pool
             finally:
@@ -80,28 +111,15 @@ class Engines:
         for name in delete_all(self._prefix):
             log.warning("ended %s, which a driver of this study had left", name)
 
-    def _take(self, checkpoint: str, resources: ServeResources, model: Model, key: str) -> Pool:
+    def _take(self, key: str, opened: Callable[[], Pool | RewardPool]) -> Pool | RewardPool:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or key == self._key or self._users == 0)
             if self._stopped:
                 raise PoolUnavailable("the study is ending")
             if key != self._key or self._open is None:
-                self._replace(checkpoint, resources, model, key)
-            assert self._open is not None
+                self.close()
+                self._progress("starting an inference engine")
+                self._open = opened()
+                self._key = key
             self._users += 1
             return self._open
-
-    def _replace(self, checkpoint: str, resources: ServeResources, model: Model, key: str) -> None:
-        self.close()
-        self._progress("starting an inference engine")
-        # Said before it is open: from here on the checkpoint's weights must stay.
-        self._opened_with = checkpoint
-        self._open = Pool(
-            checkpoint,
-            resources,
-            max_model_len=model.max_model_len,
-            application=f"{self._prefix}{key}",
-            shard_size=self._shard_size,
-            trust_remote_code=model.trust_remote_code,
-        )
-        self._key = key

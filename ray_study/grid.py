@@ -283,6 +283,6 @@ def answers_literal(study: Study, benchmark: str, checkpoint: str, model: str) -
     }
 
 
-def verdicts_literal(answers: str, verify_version: int) -> dict[str, Any]:
-    """What identifies the verdicts on answers, by their fingerprint."""
-    return {"attempts": answers, "verify": verify_version}
+def verdicts_literal(answers: str, verify_version: int, judging: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What identifies the verdicts on answers, by their fingerprint; `judging` says by whom, where judge models are asked."""
+    return {"attempts": answers, "verify": verify_version, **({"judging": dict(judging)} if judging else {})}

@@ -14,6 +14,7 @@ from ray_study.problems import local_sources
 from ray_study.store import Result, Store, fingerprint
 from ray_study.train.layout import LENGTHS, step_directory
 from ray_study.verify import VERSION as VERIFY_VERSION
+from ray_study.verify.rubrics import judging_literal
 
 
 def status(study: Study, store: Store) -> tuple[list[str], bool]:
@@ -78,7 +79,7 @@ class _Cells:
         answers = self._store.find("answers", fingerprint("answers", ANSWERS_VERSION, inputs), [source])
         if answers is None:
             return False
-        mark = fingerprint("verdicts", 1, verdicts_literal(answers.fingerprint, VERIFY_VERSION))
+        mark = fingerprint("verdicts", 1, verdicts_literal(answers.fingerprint, VERIFY_VERSION, judging_literal(self._study, benchmark)))
         return self._store.find("verdicts", mark, [answers, source]) is not None
 
     def _source(self, name: str) -> Result | None:

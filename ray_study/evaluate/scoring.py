@@ -5,21 +5,22 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from ray_study import generate, materials
 from ray_study.chat import Chat
+from ray_study.evaluate.answering import answer_shards
+from ray_study.evaluate.judging import judged
 from ray_study.evaluate.suite import Exam, is_owed
 from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, verdicts_literal
 from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions
 from ray_study.rows import Attempt, Checkpoint
-from ray_study.serving import Pool
 from ray_study.store import ClaimLost, Result, Store, Workspace, fingerprint
 from ray_study.verify import VERSION as VERIFY_VERSION
+from ray_study.verify.rubrics import judging_literal
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def stored(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result |
     answers = lab.store.find("answers", mark, [exam.source])
     if answers is None:
         return None
-    return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(answers)), [answers, exam.source])
+    return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(lab, exam, answers)), [answers, exam.source])
 
 
 def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) -> list[Cell]:
@@ -69,7 +70,13 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
         failed = dict.fromkeys((exam.name for exam in missing), gone(Path(checkpoint.path)))
     else:
         failed = _ask(lab, checkpoint, model, missing) if missing else {}
-    return [_cell(lab, exam, checkpoint, run, failed.get(exam.name, "")) for exam in exams]
+    # Exams of one judge come one after the other, so that a judge that is served is started once a checkpoint.
+    cells = {exam.name: _cell(lab, exam, checkpoint, run, failed.get(exam.name, "")) for exam in sorted(exams, key=_judges)}
+    return [cells[exam.name] for exam in exams]
+
+
+def _judges(exam: Exam) -> tuple[str, ...]:
+    return exam.benchmark.judge
 
 
 def _cell(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun, why: str) -> Cell:
@@ -97,7 +104,7 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
         work = [(workspace, shard) for pairs in owed.values() for workspace, shard in pairs if shard.name not in workspace.shards()]
         if work:
             with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings) as pool:
-                _answer(pool, checkpoint.path, work)
+                answer_shards(pool, checkpoint.path, work)
     except _ONE_CHECKPOINTS as problem:
         error = problem
         why = _reason(error)
@@ -106,29 +113,6 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
         return {}
     whole = {name for name, pairs in owed.items() if pairs and {shard.name for _, shard in pairs} <= pairs[0][0].shards()}
     return {exam.name: why for exam in exams if exam.name not in whole}
-
-
-def _answer(pool: Pool, path: str, work: Sequence[tuple[Workspace, generate.Shard]]) -> None:
-    """Asks all shards at once and writes each as soon as it is answered.
-
-    The first that fails cancels those that are not begun; those that are come to their end and are written too, so that the pool is
-    free when this returns and nothing that was answered is lost. Then its error is raised.
-    """
-    futures = {pool.submit(path, shard.requests, shard.sampling): (workspace, shard) for workspace, shard in work}
-    error: Exception | None = None
-    for future in as_completed(futures):
-        if future.cancelled():
-            continue
-        try:
-            workspace, shard = futures[future]
-            workspace.write(shard.name, shard.attempts(future.result()), Attempt)
-        # Whatever it is, the pool is left in order first.
-        except Exception as problem:  # noqa: BLE001
-            error = error or problem
-            for other in futures:
-                other.cancel()
-    if error is not None:
-        raise error
 
 
 def _reason(error: Exception) -> str:
@@ -176,8 +160,10 @@ def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Res
     answers = lab.store.make("answers", inputs, build, version=ANSWERS_VERSION, sources=[exam.source])
     # Step 0 is scored once for all runs of a model.
     label = f"{run.name if checkpoint.step else run.model} step {checkpoint.step}, {exam.name}"
-    return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(answers), label)
+    if exam.benchmark.judge:
+        return judged(lab, exam, answers, label)
+    return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(lab, exam, answers), label)
 
 
-def _verdict_inputs(answers: Result) -> dict[str, object]:
-    return verdicts_literal(answers.fingerprint, VERIFY_VERSION)
+def _verdict_inputs(lab: Lab, exam: Exam, answers: Result) -> dict[str, object]:
+    return verdicts_literal(answers.fingerprint, VERIFY_VERSION, judging_literal(lab.study, exam.name))

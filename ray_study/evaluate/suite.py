@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ray_study.analyze.judged import PRIMARY
 from ray_study.config import Benchmark, Sampling, Study
 from ray_study.manifests import digest
 from ray_study.rows import BenchmarkCard, Problem
@@ -24,6 +25,8 @@ class Exam:
     sampling: Sampling
     source: Result
     """The stored problems that the items were taken from."""
+    rubrics: tuple[str, ...] = ()
+    """What the benchmark's judges are asked, in their order; empty where no judge is."""
 
     @property
     def digest(self) -> str:
@@ -34,12 +37,13 @@ class Exam:
         """What a reader of the scores must know."""
         kinds = sorted({item.kind for item in self.items})
         refusal = kinds == ["refusal"]
-        notes = [self.benchmark.note, PHRASE_MATCH if refusal else ""]
+        judged = f"judged by {', '.join(self.benchmark.judge)}" if self.rubrics else ""
+        notes = [self.benchmark.note, PHRASE_MATCH if refusal else judged]
         return BenchmarkCard(
             benchmark=self.name,
             group=self.benchmark.group,
             kind=kinds[0],
-            metric="share_refused" if refusal else "accuracy",
+            metric=PRIMARY[self.rubrics[0]] if self.rubrics else "share_refused" if refusal else "accuracy",
             num_items=len(self.items),
             num_samples=self.benchmark.num_samples,
             note="; ".join(note for note in notes if note),
@@ -52,8 +56,12 @@ def exams(study: Study, load: Callable[[str], tuple[Result, list[Problem]]]) -> 
     for name, benchmark in study.evaluation.benchmarks.items():
         source, problems = load(benchmark.problems)
         chosen = subset(problems, benchmark.items, study.seed)
+        if benchmark.judge:
+            # The same answers, whoever judges them.
+            chosen = [replace(problem, kind="judged") for problem in chosen]
         sampling = benchmark.sampling or study.evaluation.sampling
-        made.append(Exam(name=name, benchmark=benchmark, items=tuple(chosen), sampling=sampling, source=source))
+        rubrics = tuple(study.judges[judge].rubric for judge in benchmark.judge)
+        made.append(Exam(name=name, benchmark=benchmark, items=tuple(chosen), sampling=sampling, source=source, rubrics=rubrics))
     return made
 
 

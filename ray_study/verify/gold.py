@@ -20,6 +20,8 @@ GOLD_CHECKS: dict[Kind, Callable[[str, float], str]] = {
     "exact": why_gold_exact_fails,
     "number": why_gold_number_fails,
     "refusal": why_gold_refusal_fails,
+    # A judge reads whatever stands there.
+    "judged": lambda gold, seconds: "",
 }
 _MOST_NAMED = 10
 

@@ -17,6 +17,12 @@ TIMEOUT_SECONDS = 8.0
 Compare = Callable[[str, str, float], Judgement]
 """(the extracted answer, the gold answer, seconds it may take) -> the judgement."""
 
+
+def _nobody_asked(answer: str, gold: str, timeout_seconds: float) -> Judgement:
+    """What is known of an answer that only a judge model can judge, where none is asked."""
+    return Judgement(verdict="error", answer=None, explanation="a judge model has to be asked, and none is named for this benchmark")
+
+
 JUDGES: dict[Kind, Compare] = {
     "math": judge_math,
     "countdown": judge_countdown,
@@ -24,7 +30,11 @@ JUDGES: dict[Kind, Compare] = {
     "exact": judge_exact,
     "number": judge_number,
     "refusal": judge_refusal,
+    "judged": _nobody_asked,
 }
+
+WHOLE_TEXT: frozenset[Kind] = frozenset({"refusal", "judged"})
+"""Kinds whose answer is all that stands after the thinking."""
 
 WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
     "math": last_number,
@@ -122,11 +132,11 @@ def _part_to_judge(text: str, finish_reason: FinishReason, thinking_opened: bool
 
 
 def _boxed(kind: Kind, part: str) -> str | None:
-    return part.strip() if kind == "refusal" else last_box(part)
+    return part.strip() if kind in WHOLE_TEXT else last_box(part)
 
 
 def _without_answer(kind: Kind, finish_reason: FinishReason) -> Judgement:
-    what = "text after the thinking" if kind == "refusal" else r"filled \boxed{} after the thinking"
+    what = "text after the thinking" if kind in WHOLE_TEXT else r"filled \boxed{} after the thinking"
     if finish_reason == "length":
         return Judgement(verdict="unfinished", answer=None, explanation=f"cut at the cap without a {what}")
     return Judgement(verdict="no_answer", answer=None, explanation=f"no {what}")
