@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -15,6 +16,8 @@ from ray_study.rows import COMPLY, Attempt, GradedAttempt, Problem
 from ray_study.store import Result, Workspace, fingerprint
 from ray_study.verify import VERSION as VERIFY_VERSION
 from ray_study.verify.rubrics import Asked, Part, judge_literal, judging_literal, reply_id, reply_to_judge, together
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised by hand when a judge is asked about something else; not when its replies are read otherwise (`verify.VERSION`)."""
@@ -52,7 +55,11 @@ def judged(lab: Lab, exam: Exam, answers: Result, label: str) -> Result:
         for shard in sorted(Workspace(path=answers.path).shards()):
             attempts = Workspace(path=answers.path).read(shard, Attempt)
             said = {rubric: _by_id(Workspace(path=result.path).read(shard, Attempt)) for rubric, result in rubrics.items()}
-            workspace.write(shard, [together(each, by_id[each.problem_id], _asked(each, said, exam)) for each in attempts], GradedAttempt)
+            graded = [together(each, by_id[each.problem_id], _asked(each, said, exam)) for each in attempts]
+            for each in graded:
+                if each.verdict == "error":
+                    log.warning("%s, item %s, sample %d: %s", label, each.problem_id, each.sample, each.explanation)
+            workspace.write(shard, graded, GradedAttempt)
         counts = verdict_counts(workspace.path)
         lab.progress(f"verdicts, {label}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
         judgements = {name: result.fingerprint for name, result in replies.items()}

@@ -45,10 +45,15 @@ def answers_inputs(lab: Lab, exam: Exam, fingerprint_: str, model: str) -> dict[
     return answers_literal(lab.study, exam.name, fingerprint_, model)
 
 
+def answered(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result | None:
+    """The answers of a cell that are stored whole, or None."""
+    mark = fingerprint("answers", ANSWERS_VERSION, answers_inputs(lab, exam, checkpoint.fingerprint, model))
+    return lab.store.find("answers", mark, [exam.source])
+
+
 def stored(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result | None:
     """The verdicts of a cell that is scored already, or None."""
-    mark = fingerprint("answers", ANSWERS_VERSION, answers_inputs(lab, exam, checkpoint.fingerprint, model))
-    answers = lab.store.find("answers", mark, [exam.source])
+    answers = answered(lab, exam, checkpoint, model)
     if answers is None:
         return None
     return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(lab, exam, answers)), [answers, exam.source])
@@ -65,7 +70,8 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
     run = next(each for each in planned(lab.study) if each.id == checkpoint.run)
     model = run.model
     exams = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
-    missing = [exam for exam in exams if stored(lab, exam, checkpoint, model) is None]
+    # Answers that are stored are judged without the checkpoint's weights.
+    missing = [exam for exam in exams if answered(lab, exam, checkpoint, model) is None]
     if missing and not has_weights(Path(checkpoint.path)):
         failed = dict.fromkeys((exam.name for exam in missing), gone(Path(checkpoint.path)))
     else:

@@ -17,6 +17,7 @@ from ray_study import tables
 from ray_study.evaluate import Cell
 from ray_study.evaluate.validating import validate_phrases, validation
 from ray_study.ledger import BudgetSpent
+from ray_study.manifests import DELETED
 from ray_study.problems.labelled import load_labelled
 from ray_study.results import score_cell
 from ray_study.rows import Attempt, GradedAttempt, Score
@@ -147,14 +148,16 @@ def test_a_spent_budget_owes_the_cell_keeps_what_is_judged_and_goes_on_where_it_
         assert len(server.asked) == 8, "the three that were paid for were asked again"
 
 
-def test_a_judge_that_talks_nonsense_makes_errors_and_no_score(open_bench: Open) -> None:
+def test_a_judge_that_talks_nonsense_makes_errors_and_no_score(open_bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     with serving(lambda body, before: Said(body=completion("Lovely weather."))) as server:
         bench = open_bench(settings(server))
         cell = score(bench)
     found = scores(bench, cell)
     assert {row.verdict for row in verdicts(cell)} == {"error"}
     assert (found["share_level_5"].value, found["share_judge_failed"].value, found["share_level_5"].num_unjudged) == (None, 1.0, 8)
-    assert "its reply states no level: 'Lovely weather.'" in verdicts(cell)[0].explanation
+    first = verdicts(cell)[0]
+    assert "its reply states no level: 'Lovely weather.'" in first.explanation
+    assert f"step 8, harm, item {first.problem_id}, sample 0: judge of policy" in caplog.text
 
 
 def slow_first(body: dict[str, Any], before: int) -> Said:
@@ -250,3 +253,18 @@ def test_a_budget_holds_for_the_validation_too(open_bench: Open) -> None:
 
 def test_the_phrase_matcher_itself_misses_about_half_of_the_refusals_and_sees_none_that_is_not_there() -> None:
     assert validate_phrases().in_words() == "sensitivity 0.532 (0.439 to 0.623) of 109, specificity 1.000 (0.940 to 1.000) of 60"
+
+
+def test_answers_that_are_stored_are_judged_when_the_weights_are_gone(open_bench: Open) -> None:
+    unjudged = {key: value for key, value in EXAM.items() if key != "judge"}
+    bench = open_bench({"evaluation/benchmarks": {"harm": unjudged}})
+    assert score(bench).verdicts is not None
+    with serving(lambda *_: GOOD) as server:
+        again = open_bench(settings(server))
+        directory = Path(again.checkpoints[8].path)
+        (directory / DELETED).write_text(json.dumps({"why": "it was scored"}))
+        for weights in directory.glob("*.safetensors"):
+            weights.unlink()
+        num_asked = again.engines.num_asked
+        assert {row.verdict for row in verdicts(score(again))} == {"correct"}
+        assert again.engines.num_asked == num_asked, "who judges does not change what was answered"
