@@ -7,6 +7,7 @@ both sides of a share and counted. A benchmark that came back short is an error,
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -148,8 +149,9 @@ def accuracy_value(attempt: GradedAttempt) -> float | None:
         return judged_value(attempt)
     if attempt.verdict in UNJUDGED:
         return None
-    # The phrase that refuses is the answer.
-    return float(attempt.answer is not None if attempt.kind == "refusal" else attempt.verdict == "correct")
+    # Where to answer is correct, the details say whether it refused.
+    refused = json.loads(attempt.details or "{}").get("refused") if attempt.kind == "refusal" else None
+    return float(attempt.verdict == "correct" if refused is None else refused)
 
 
 def _lenient_value(attempt: GradedAttempt) -> float | None:

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import judge_driver
 from chat_server import Said, completion, serving
 
 from ray_study import tables
@@ -18,29 +19,10 @@ from ray_study.rows import Attempt
 
 ROOT = Path(__file__).parents[2]
 
-DRIVER = """
-import sys
-from pathlib import Path
-from studies import study
-from ray_study.evaluate.judges import ask_judge
-from ray_study.evaluate.questions import Question
-from ray_study.materials import Lab
-from ray_study.store import Store
-
-url, root = sys.argv[1:]
-endpoint = {"url": url, "model": "judge-1", "requests_at_once": 2}
-settings = study({"judges": {"policy": {"endpoint": endpoint, "rubric": "policy"}}})
-store = Store(root, "small")
-lab = Lab(study=settings, store=store, engines=None, cache=Path(root), progress=lambda line: None)
-shards = {f"{shard:06d}": [Question(id=f"p{shard}-{item}/0/answer", request="How?", reply=f"So {shard} {item}.") for item in range(4)]
-          for shard in range(3)}
-ask_judge(lab, "policy", shards, store.workspace("judgements", "x"))
-"""
-
 
 def driver(url: str, root: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", DRIVER, url, str(root)], env=environment, cwd=ROOT)
+    return subprocess.Popen([sys.executable, "-m", "judge_driver", url, str(root)], env=environment, cwd=ROOT)
 
 
 def test_a_killed_driver_asks_only_what_was_on_its_way(tmp_path: Path) -> None:
@@ -56,7 +38,7 @@ def test_a_killed_driver_asks_only_what_was_on_its_way(tmp_path: Path) -> None:
             time.sleep(0.02)
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
-        assert driver(server.url, tmp_path).wait(timeout=120) == 0
+        judge_driver.ask(server.url, tmp_path)
     times = Counter(body["messages"][0]["content"] for body in server.asked)
     assert sorted(times.values()) == [1] * 10 + [2] * 2, "only the two that nobody had answered were asked again"
     replies = tables.read(tmp_path / "small" / "judgements-x" / "rows", Attempt)
