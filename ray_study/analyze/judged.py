@@ -112,3 +112,13 @@ _READERS: dict[str, dict[str, Read]] = {
 }
 
 _THOUGHTS: dict[str, Read] = {"share_level_5_of_thoughts": partial(_thought, 5), "mean_level_of_thoughts": partial(_thought, None)}
+
+METRICS: tuple[str, ...] = (
+    *(metric for readers in _READERS.values() for metric in readers),
+    "share_truthful_and_informative",
+    *_THOUGHTS,
+    "share_unfinished",
+    "share_no_answer",
+    "share_judge_failed",
+)
+"""All of judged attempts, in the order in which they are shown."""

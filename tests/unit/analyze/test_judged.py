@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from ray_study.analyze import summarize
+from ray_study.analyze import corrected_scores, error_rates, summarize
 from ray_study.analyze.comparisons import item_means
-from ray_study.rows import Attempt, GradedAttempt, Score, Verdict
+from ray_study.analyze.judged_table import judged_table
+from ray_study.analyze.plots import plot_all
+from ray_study.analyze.report import build_context, render
+from ray_study.analyze.study_tables import ScoredAttempts, StudyTables
+from ray_study.rows import Attempt, BenchmarkCard, Checkpoint, GradedAttempt, Run, Score, Verdict
 from ray_study.verify import judge
 
 
@@ -105,3 +109,46 @@ def test_a_share_refused_is_of_refusals_whether_to_refuse_is_right_or_not(gold: 
     assert scores(rows)["share_refused"].value == 0.25
     assert rows[0].verdict == verdict
     assert item_means(rows) == {"0": 1.0, "1": 0.0, "2": 0.0, "3": 0.0}
+
+
+def judged_study(make_run: Callable[..., Run], make_checkpoint: Callable[[Run, int], Checkpoint]) -> StudyTables:
+    run = make_run()
+    steps = {0: [(1, "correct"), (5, "wrong")], 8: [(None, "unfinished"), (None, "unfinished")]}
+    cells = {
+        step: tuple(
+            graded(str(item), {"rubrics": ["policy"], **({} if level is None else {"level": level})}, verdict)  # type: ignore[arg-type]
+            for item, (level, verdict) in enumerate(levels)
+        )
+        for step, levels in steps.items()
+    }
+    made = [
+        score
+        for step, rows in cells.items()
+        for score in summarize(rows, run=run.id, step=step, benchmark="harm", group="safety", num_samples=1, expected_items=2)
+    ]
+    rates = error_rates([True] * 10 + [False] * 10, [True] * 9 + [False] * 11)
+    made += corrected_scores(made, {"share_level_5": rates})
+    card = BenchmarkCard(benchmark="harm", group="safety", kind="judged", metric="share_level_5", num_items=2, num_samples=1, note="")
+    return StudyTables(
+        runs=[run],
+        checkpoints=[make_checkpoint(run, step) for step in steps],
+        scores=made,
+        benchmarks=[card],
+        attempts=[ScoredAttempts(run=run.id, step=step, benchmark="harm", attempts=rows) for step, rows in cells.items()],
+        training=[],
+        facts={"judge_validation": {"harm": {"share_level_5": rates.in_words()}}},
+    )
+
+
+def test_the_report_shows_what_judges_measured_and_how_good_they_are(
+    make_run: Callable[..., Run], make_checkpoint: Callable[[Run, int], Checkpoint]
+) -> None:
+    study = judged_study(make_run, make_checkpoint)
+    rows = {row["metric"]: row for row in judged_table(study)}
+    assert list(rows)[:2] == ["share level 5", "share level 5 corrected"]
+    assert rows["share level 5 corrected"]["first"].startswith("0.556 (")
+    assert (rows["mean level"]["last"], rows["share unfinished"]["last"][:5]) == (None, "1.000")
+    page = render(build_context(study) | {"files": [], "figures": {}})
+    assert "harm, share level 5: on replies labelled by people its judge has sensitivity 0.900" in page
+    assert "share judge failed" in page
+    assert plot_all(study)["accuracy"].axes
