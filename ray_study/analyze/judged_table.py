@@ -14,9 +14,12 @@ from ray_study.rows import Score
 
 def judged_table(study: StudyTables) -> list[dict[str, Any]]:
     """A row for each judged benchmark, run and metric: its value and 95 % interval at the first and the last step, None where missing."""
-    judged = {card.benchmark for card in benchmark_cards(study) if card.kind == "judged"}
+    judged = [card.benchmark for card in benchmark_cards(study) if card.kind == "judged"]
     labels = run_labels([run for run in study.runs if run.status != "failed"])
     metrics = [name for metric in METRICS for name in (metric, metric + CORRECTED)]
+    found = [each for each in study_trajectories(study, metrics=metrics) if each.benchmark in judged]
+    # A corrected share stands below the one that was seen.
+    found.sort(key=lambda each: (judged.index(each.benchmark), list(labels).index(each.run.id), metrics.index(each.metric)))
     return [
         {
             "benchmark": each.benchmark,
@@ -27,8 +30,7 @@ def judged_table(study: StudyTables) -> list[dict[str, Any]]:
             "last_step": each.points[-1].step,
             "last": _words(each.points[-1].score),
         }
-        for each in study_trajectories(study, metrics=metrics)
-        if each.benchmark in judged
+        for each in found
     ]
 
 
