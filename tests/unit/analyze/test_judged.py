@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ray_study.analyze import corrected_scores, error_rates, summarize
 from ray_study.analyze.comparisons import item_means
 from ray_study.analyze.judged_table import judged_table
-from ray_study.analyze.plots import plot_all
-from ray_study.analyze.report import build_context, render
+from ray_study.analyze.report import write_report
 from ray_study.analyze.study_tables import ScoredAttempts, StudyTables
 from ray_study.rows import Attempt, BenchmarkCard, Checkpoint, GradedAttempt, Run, Score, Verdict
 from ray_study.verify import judge
@@ -141,14 +141,13 @@ def judged_study(make_run: Callable[..., Run], make_checkpoint: Callable[[Run, i
 
 
 def test_the_report_shows_what_judges_measured_and_how_good_they_are(
-    make_run: Callable[..., Run], make_checkpoint: Callable[[Run, int], Checkpoint]
+    make_run: Callable[..., Run], make_checkpoint: Callable[[Run, int], Checkpoint], tmp_path: Path
 ) -> None:
     study = judged_study(make_run, make_checkpoint)
     rows = {row["metric"]: row for row in judged_table(study)}
     assert list(rows)[:2] == ["share level 5", "share level 5 corrected"]
     assert rows["share level 5 corrected"]["first"].startswith("0.556 (")
     assert (rows["mean level"]["last"], rows["share unfinished"]["last"][:5]) == (None, "1.000")
-    page = render(build_context(study) | {"files": [], "figures": {}})
+    page = write_report(tmp_path, study).read_text()
     assert "harm, share level 5: on replies labelled by people its judge has sensitivity 0.900" in page
     assert "share judge failed" in page
-    assert plot_all(study)["accuracy"].axes
