@@ -14,6 +14,7 @@ from chat_server import Answer, ChatServer, Said, completion, serving
 from sitting import Bench, Open, replies
 
 from ray_study import tables
+from ray_study.chat import Chat
 from ray_study.evaluate import Cell
 from ray_study.evaluate.validating import validate_phrases, validation
 from ray_study.ledger import BudgetSpent
@@ -268,3 +269,31 @@ def test_answers_that_are_stored_are_judged_when_the_weights_are_gone(open_bench
         num_asked = again.engines.num_asked
         assert {row.verdict for row in verdicts(score(again))} == {"correct"}
         assert again.engines.num_asked == num_asked, "who judges does not change what was answered"
+
+
+def test_a_reward_models_scores_are_kept_as_replies_and_their_mean_is_no_share(open_bench: Open, base: Path) -> None:
+    judges = {"helpful": {"model": "reward", "rubric": "reward"}}
+    exam = {**EXAM, "group": "general", "judge": "helpful"}
+    bench = open_bench({"models/reward": {"path": str(base)}, "judges": judges, "evaluation/benchmarks": {"harm": exam}})
+    bench.engines.answer = saying(lambda number: "<think>hm</think>" + "x" * (2000 if number == 3 else 10 * number + 1))
+    cell = score(bench)
+    chat = Chat(base)
+    rows = verdicts(cell)
+    rewards = {row.problem_id: json.loads(row.details).get("reward") for row in rows}
+    prompts = {item.id: item.prompt for item in bench.exams[0].items}
+    expected = {
+        row.problem_id: len(chat.conversation_ids(prompts[row.problem_id], row.text.partition("</think>")[2])) / 10
+        for row in rows
+        if row.verdict != "error"
+    }
+    assert len(expected) == 7
+    assert {item: reward for item, reward in rewards.items() if reward is not None} == expected
+    (failed,) = [row for row in rows if row.verdict == "error"]
+    assert "it was not answered (the conversation has" in failed.explanation
+    found = scores(bench, cell)
+    assert next(iter(found)) == "mean_reward"
+    assert found["mean_reward"].value == pytest.approx(sum(expected.values()) / 7)
+    assert (found["mean_reward"].num_items, found["mean_reward"].num_unjudged) == (7, 1)
+    num_asked = len(bench.engines.asked_of)
+    score(bench)
+    assert len(bench.engines.asked_of) == num_asked
