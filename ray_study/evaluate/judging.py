@@ -51,7 +51,7 @@ def judged(lab: Lab, exam: Exam, answers: Result, label: str) -> Result:
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         by_id = {item.id: item for item in exam.items}
-        rubrics = {lab.study.judges[name].rubric: result for name, result in replies.items()}
+        rubrics: dict[str, Result] = {lab.study.judges[name].rubric: result for name, result in replies.items()}
         for shard in sorted(Workspace(path=answers.path).shards()):
             attempts = Workspace(path=answers.path).read(shard, Attempt)
             said = {rubric: _by_id(Workspace(path=result.path).read(shard, Attempt)) for rubric, result in rubrics.items()}

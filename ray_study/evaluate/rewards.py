@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
+from pathlib import Path
 
 from ray_study.chat import Chat
 from ray_study.evaluate.questions import Question, clipped
@@ -19,7 +21,7 @@ def reward_sources(lab: Lab, name: str) -> list[Result]:
     """The reward model's files, which decide its scores."""
     model = lab.study.judges[name].model
     assert model is not None
-    return [outside(f"model {model}", digest(hash_files(snapshot(lab.study.models[model]))))]
+    return [outside(f"model {model}", _mark(snapshot(lab.study.models[model])))]
 
 
 def score_shards(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], workspace: Workspace) -> None:
@@ -33,7 +35,7 @@ def score_shards(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], wo
     assert judge.model is not None
     model = lab.study.models[judge.model]
     directory = snapshot(model)
-    served = digest(hash_files(directory))
+    served = _mark(directory)
     chat = Chat(directory, trust_remote_code=model.trust_remote_code)
     asked = {
         shard: [chat.conversation_ids(each.request, clipped(each.reply, judge.most_characters)) for each in questions]
@@ -50,6 +52,18 @@ def score_shards(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], wo
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _mark(directory: Path) -> str:
+    """What identifies the files of a model; they are read once a process, and again where one changed."""
+    files = sorted(file for file in directory.iterdir() if file.is_file())
+    return _hashed(directory, tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@functools.lru_cache(maxsize=8)
+def _hashed(directory: Path, files: tuple[tuple[str, int, int], ...]) -> str:
+    # Sizes and times are part of the key.
+    return digest(hash_files(directory))
 
 
 def _attempt(name: str, ids: tuple[int, ...], scored: Scored, served: str) -> Attempt:
