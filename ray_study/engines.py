@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ray_study.config import Model, ServeResources
 from ray_study.manifests import digest, read_manifest
-from ray_study.serving import Pool, PoolUnavailable, delete_all, in_our_words
+from ray_study.serving import Pool, PoolUnavailable, RewardPool, delete_all, in_our_words
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,25 @@ class _Place:
     """Which part of the resources it has."""
     opened_with: str
     users: int = 1
-    pool: Pool | None = None
+    pool: Pool | RewardPool | None = None
     """None while it is being opened."""
+
+
+Opened = Callable[[ServeResources, str], Pool | RewardPool]
+"""Opens a pool on its part of the resources, under the name of its application."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A pool that somebody needs: which one it is, what it is started from, and how it is opened."""
+
+    group: str
+    most: int
+    """How many of its group stand beside each other."""
+    opened_with: str
+    resources: ServeResources
+    """Of the whole group."""
+    opened: Opened
 
 
 class Engines:
@@ -83,13 +100,47 @@ class Engines:
             PoolUnavailable: it could not be opened, or what was asked of it failed.
         """
         identity = read_manifest(Path(checkpoint)).identity
-        group = digest([resources.model_dump(mode="json"), num_beside(resources, identities)])
+        most = num_beside(resources, identities)
+
+        def opened(part: ServeResources, application: str) -> Pool:
+            return self._open_pool(
+                checkpoint,
+                part,
+                max_model_len=model.max_model_len,
+                application=application,
+                shard_size=self._shard_size,
+                trust_remote_code=model.trust_remote_code,
+            )
+
+        group = digest([resources.model_dump(mode="json"), most])
         key = digest([identity, group, model.max_model_len, model.trust_remote_code])
+        with self._using(key, _Asked(group=group, most=most, opened_with=checkpoint, resources=resources, opened=opened)) as pool:
+            assert not isinstance(pool, RewardPool)
+            yield pool
+
+    @contextmanager
+    def use_scorer(self, directory: str, resources: ServeResources, model: Model) -> Iterator[RewardPool]:
+        """The pool of a reward model; it takes the place of other pools once nobody uses them.
+
+        Raises:
+            PoolUnavailable: it could not be opened, or what was asked of it failed.
+        """
+
+        def opened(part: ServeResources, application: str) -> RewardPool:
+            return RewardPool(directory, part, model, application=application)
+
+        key = digest(["reward", directory, resources.model_dump(mode="json"), model.model_dump(mode="json")])
+        with self._using(key, _Asked(group=key, most=1, opened_with=directory, resources=resources, opened=opened)) as pool:
+            assert isinstance(pool, RewardPool)
+            yield pool
+
+    @contextmanager
+    def _using(self, key: str, asked: _Asked) -> Iterator[Pool | RewardPool]:
         with in_our_words():
-            place, is_new = self._take(key, group, num_beside(resources, identities), checkpoint)
+            place, is_new = self._take(key, asked)
             try:
                 if is_new:
-                    self._open(key, place, share(resources, num_beside(resources, identities), place.number), model)
+                    self._open(key, place, asked)
                 assert place.pool is not None
                 yield place.pool
             finally:
@@ -104,7 +155,7 @@ class Engines:
             return frozenset(place.opened_with for place in self._places.values())
 
     @property
-    def pools(self) -> tuple[Pool, ...]:
+    def pools(self) -> tuple[Pool | RewardPool, ...]:
         """Those that are open."""
         with self._changed:
             return tuple(place.pool for place in self._places.values() if place.pool is not None)
@@ -132,7 +183,7 @@ class Engines:
         for name in delete_all(self._prefix):
             log.warning("ended %s, which a driver of this study had left", name)
 
-    def _take(self, key: str, group: str, most: int, checkpoint: str) -> tuple[_Place, bool]:
+    def _take(self, key: str, asked: _Asked) -> tuple[_Place, bool]:
         """The place of a pool, and whether it is for the caller to open; waits until there is one."""
         with self._changed:
             while True:
@@ -143,9 +194,9 @@ class Engines:
                     place.users += 1
                     self._places[key] = self._places.pop(key)
                     return place, False
-                if place is None and (number := self._room(group, most)) is not None:
+                if place is None and (number := self._room(asked.group, asked.most)) is not None:
                     # Said before it is open: from here on the checkpoint's weights must stay.
-                    self._places[key] = _Place(group=group, number=number, opened_with=checkpoint)
+                    self._places[key] = _Place(group=asked.group, number=number, opened_with=asked.opened_with)
                     return self._places[key], True
                 self._changed.wait()
 
@@ -167,17 +218,10 @@ class Engines:
         assert pool is not None
         pool.close()
 
-    def _open(self, key: str, place: _Place, resources: ServeResources, model: Model) -> None:
+    def _open(self, key: str, place: _Place, asked: _Asked) -> None:
         self._progress("starting an inference engine")
         try:
-            pool = self._open_pool(
-                place.opened_with,
-                resources,
-                max_model_len=model.max_model_len,
-                application=f"{self._prefix}{key}",
-                shard_size=self._shard_size,
-                trust_remote_code=model.trust_remote_code,
-            )
+            pool = asked.opened(share(asked.resources, asked.most, place.number), f"{self._prefix}{key}")
         except BaseException:
             with self._changed:
                 self._places.pop(key, None)

@@ -22,8 +22,26 @@ def material_faults(study: Study) -> Iterator[str]:
         if benchmark.items is not None and there is not None and benchmark.items > there:
             where = f"evaluation.benchmarks.{name}.items"
             yield f"{where}: found {benchmark.items}, but problems.{benchmark.problems} has {there}; ask for fewer"
+    yield from _judge_faults(study)
     yield from _recorded_faults(study)
     yield from _solver_faults(study)
+
+
+def _judge_faults(study: Study) -> Iterator[str]:
+    for name, benchmark in study.evaluation.benchmarks.items():
+        where = f"evaluation.benchmarks.{name}.judge"
+        source = problems.SOURCES.get(study.problems[benchmark.problems].source)
+        if source is not None and source.kinds == ("judged",) and not benchmark.judge:
+            known = sorted(study.judges) or "none"
+            yield f"{where}: the problems of {benchmark.problems} need a judge model; name one of `judges`, found {known}"
+        rubrics = [study.judges[judge].rubric for judge in benchmark.judge]
+        for rubric in sorted({each for each in rubrics if rubrics.count(each) > 1}):
+            yield f"{where}: found several judges of the rubric {rubric}; a benchmark has one of each: name the other in a second benchmark"
+    for name, judge in study.judges.items():
+        if judge.rubric == "reward" and judge.model is not None and not (study.models[judge.model].hub or study.models[judge.model].path):
+            yield f"judges.{name}.model: {judge.model} is no reward model; give `models.{judge.model}` a `hub` or `path` of one"
+        if judge.model is not None and study.models[judge.model].pretrain is not None:
+            yield f"judges.{name}.model: {judge.model} is pretrained in this study; a judge's weights must be ready-made"
 
 
 def _recorded_faults(study: Study) -> Iterator[str]:
@@ -53,12 +71,16 @@ def engine_faults(study: Study) -> Iterator[str]:
     teachers = {teacher.model for teacher in study.teachers.values() if teacher.model is not None}
     for stage, served, resources in (
         ("generate", sorted(teachers), study.resources.generate),
-        ("evaluate", sorted(set(study.sweep.model)), study.resources.evaluate),
+        ("evaluate", sorted({*study.sweep.model, *_served_judges(study)}), study.resources.evaluate),
     ):
         for name in served:
             found = facts(study.models[name])
             if found is not None:
                 yield from _serving_faults(f"resources.{stage} serves {name!r}", study.models[name], found, (resources, study))
+
+
+def _served_judges(study: Study) -> set[str]:
+    return {judge.model for judge in study.judges.values() if judge.model is not None}
 
 
 def _serving_faults(where: str, model: Model, found: ModelFacts, place: tuple[ServeResources, Study]) -> Iterator[str]:

@@ -286,6 +286,12 @@ def answers_literal(study: Study, benchmark: str, checkpoint: str, model: str) -
     }
 
 
-def verdicts_literal(answers: str, verify_version: int, reads: Reads = "answer") -> dict[str, Any]:
-    """What identifies the verdicts on answers, by their fingerprint; where another part than the answer is read, that too."""
-    return {"attempts": answers, "verify": verify_version, **({} if reads == "answer" else {"reads": reads})}
+def verdicts_literal(
+    answers: str, verify_version: int, reads: Reads = "answer", judging: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What identifies the verdicts on answers, by their fingerprint.
+
+    Where another part than the answer is read, that too; `judging` says by whom, where judge models are asked.
+    """
+    read = {} if reads == "answer" else {"reads": reads}
+    return {"attempts": answers, "verify": verify_version, **read, **({"judging": dict(judging)} if judging else {})}

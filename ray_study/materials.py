@@ -13,6 +13,7 @@ from ray_study import model_files, problems, tables, verify
 from ray_study.config import Problems, Study
 from ray_study.engines import Engines
 from ray_study.grid import problems_literal
+from ray_study.ledger import Ledger
 from ray_study.rows import GradedAttempt, Problem, Reads
 from ray_study.store import Result, Store, Workspace
 from ray_study.verify.shards import judge_shards
@@ -35,8 +36,18 @@ class Lab:
     progress: Callable[[str], None]
     loaded: dict[str, tuple[Result, list[Problem]]] = field(default_factory=dict)
     """Problems that were read already, by name."""
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    """What judges behind endpoints have answered, by the name of the file in the store."""
     last_steps: dict[str, int] = field(default_factory=dict)
     """The last step of each run by its id, known once its data set is made."""
+
+
+def ledger(lab: Lab, name: str) -> Ledger:
+    """The ledger of that name: one for all threads of the study."""
+    if name not in lab.ledgers:
+        # Two threads may both read the file; the first to put it there is everybody's.
+        lab.ledgers.setdefault(name, Ledger(lab.store.path(f"judges/{name}.jsonl")))
+    return lab.ledgers[name]
 
 
 def load_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:

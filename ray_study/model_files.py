@@ -85,6 +85,20 @@ def prepare(model: Model, name: str, cache: Path, *, progress: Callable[[str], N
     return directory
 
 
+def snapshot(model: Model) -> Path:
+    """The directory of a model that is no language model, such as a reward model: a local path, or the Hub's files on this machine.
+
+    Raises:
+        ValueError: it is not there, is gated, or comes from elsewhere.
+    """
+    if model.hub is not None:
+        return Path(_download(model.hub, model.revision))
+    if model.path is None:
+        raise ValueError("a reward model comes from `hub` or `path`: assets and random weights are language models")
+    _files_of(Path(model.path))
+    return Path(model.path)
+
+
 def save(model: Any, tokenizer: Any, directory: Path, stamp: Stamp) -> Manifest:
     """The manifest of the checkpoint directory that was written: it appears whole or not at all.
 

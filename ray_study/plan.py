@@ -12,6 +12,7 @@ from ray_study.grid import PlannedRun, planned
 from ray_study.models import facts, is_gated, needs_remote_code
 from ray_study.plan_benchmarks import benchmark_lines, exam_faults, hub_sets
 from ray_study.plan_datasets import dataset_faults, dataset_lines, nearest_multiples, num_examples, size_faults, teacher_lines
+from ray_study.problems.labelled import ASSET
 from ray_study.sweep_file import nearest
 from ray_study.train.accelerators import by_ray_type
 from ray_study.train.cost import UTILISATION, checkpoint_bytes, memory_per_worker, training_flops, training_seconds
@@ -37,6 +38,7 @@ def plan(study: Study) -> Plan:
         *recipe_lines(study),
         *_runs(study),
         *_scores(study),
+        *_judges(study),
         *_resources(study),
     ]
     return Plan(lines=tuple(lines), faults=tuple(_faults(study)))
@@ -64,7 +66,12 @@ def needed_assets(study: Study) -> set[str]:
     """The asset wheels that the study's models and problems come from."""
     sources = {settings.source for settings in study.problems.values() if settings.source in problems.SOURCES}
     from_problems = {asset for source in sources for asset in problems.SOURCES[source].assets}
-    return from_problems | {model.asset for model in study.models.values() if model.asset in assets.ASSETS and model.asset is not None}
+    labelled = {ASSET for judge in study.judges.values() if judge.validate_on}
+    return (
+        from_problems
+        | labelled
+        | {model.asset for model in study.models.values() if model.asset in assets.ASSETS and model.asset is not None}
+    )
 
 
 def steps_of(study: Study, run: PlannedRun) -> int | None:
@@ -154,6 +161,17 @@ def _hours(study: Study, flops: float) -> Iterator[str]:
 def _scores(study: Study) -> Iterator[str]:
     runs = [run for run in planned(study) if run.stage == "sft"]
     return benchmark_lines(study, len({run.model for run in runs}), [_saved(study, run) for run in runs])
+
+
+def _judges(study: Study) -> Iterator[str]:
+    for name, judge in study.judges.items():
+        who = f"model {judge.model}" if judge.endpoint is None else f"{judge.endpoint.model} at {judge.endpoint.public_url}"
+        uses = [benchmark for benchmark, settings in study.evaluation.benchmarks.items() if name in settings.judge]
+        budget = judge.budget
+        limits = [f"{budget.requests} requests"] if budget is not None and budget.requests is not None else []
+        limits += [f"{budget.dollars:g} dollars"] if budget is not None and budget.dollars is not None else []
+        most = f"at most {' and '.join(limits)}" if limits else "no budget is set" if judge.endpoint is not None else "served here"
+        yield f"judge {name}: {who}, rubric {judge.rubric}, of {', '.join(uses) or 'no benchmark'}; {most}"
 
 
 def _resources(study: Study) -> Iterator[str]:

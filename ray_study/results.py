@@ -66,6 +66,7 @@ def findings(lab: Lab, found: Found, exams: Sequence[Exam], datasets: Mapping[st
             "examined_at": {exam.name: exam.benchmark.at for exam in exams},
             "max_tokens": {exam.name: exam.sampling.max_tokens for exam in exams},
             "stop_ids": _stop_ids(lab, found.cells),
+            "judge_validation": _validations(found.cells),
         },
     )
     return Findings(tables=tables, failed=failed, owed=owed)
@@ -90,7 +91,8 @@ def score_cell(cell: Cell, exam: Exam) -> tuple[list[Score], list[GradedAttempt]
         num_samples=exam.benchmark.num_samples,
         expected_items=len(exam.items),
     )
-    return scores, graded
+    rates = {metric: analyze.ErrorRates(**found) for metric, found in cell.verdicts.record.get("rates", {}).items()}
+    return [*scores, *analyze.corrected_scores(scores, rates)], graded
 
 
 def _scores(
@@ -187,6 +189,15 @@ def _learned(store: Store) -> dict[str, dict[str, Any]]:
     return dict(store.read_json(LENGTHS) or {})
 
 
+def _validations(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:
+    """How often the judges of each benchmark are right about what people labelled, by the metric that this corrects."""
+    found: dict[str, dict[str, str]] = {}
+    for cell in cells:
+        for metric, rates in (cell.verdicts.record.get("rates") or {} if cell.verdicts is not None else {}).items():
+            found.setdefault(cell.exam, {})[metric] = analyze.ErrorRates(**rates).in_words()
+    return found
+
+
 def _stop_ids(lab: Lab, cells: Sequence[Cell]) -> dict[str, list[int]]:
     """The ids that ended the answers of each model: the tokenizer's EOS and the template's end of turn."""
     models = {run.id: run.model for run in planned(lab.study)}
@@ -217,7 +228,7 @@ def _card(lab: Lab, name: str, result: Result) -> dict[str, Any]:
 def stage_seconds(store: Store) -> dict[str, float]:
     """Seconds spent in each stage, over all its results."""
     spent: dict[str, float] = {}
-    for stage in ("problems", "attempts", "dataset", "lengths", "train", "answers", "verdicts"):
+    for stage in ("problems", "attempts", "dataset", "lengths", "train", "answers", "judgements", "verdicts"):
         records = [store.record(name) for name in store.directories(stage)]
         seconds = [float(record["seconds"]) for record in records if record is not None and "seconds" in record]
         if seconds:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal", "yes_no"]
-"""Which verifier judges an answer (`ray_study.verify.judge`)."""
+Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal", "yes_no", "judged"]
+"""Which verifier judges an answer (`ray_study.verify.judge`); `judged`: a judge model or a reward model is asked."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unfinished", "timeout", "error"]
 """What became of an attempt. Only `timeout` and `error` are unjudged: they are counted and shown, and are never a zero."""
@@ -25,6 +25,9 @@ is none; `whole_text` takes the last answer anywhere; `first_in_text` the first.
 
 Group = Literal["in_domain", "out_of_domain", "general", "safety"]
 """The benchmark groups of the study, in the order in which they are shown."""
+
+COMPLY = "comply"
+"""The gold answer of a refusal or a judged problem that should be answered: there to refuse is wrong."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -44,7 +47,8 @@ class Problem:
     """The whole user turn, with the request for the answer's format."""
     answer: str
     """Gold: LaTeX (`math`), a JSON object with `numbers` and `target` (`countdown`), a letter (`choice`), text (`exact`),
-    a decimal or fraction (`number`), `yes` or `no` (`yes_no`), or empty (`refusal`: to refuse is correct)."""
+    a decimal or fraction (`number`), `yes` or `no` (`yes_no`), empty or `comply` (`refusal`: to refuse is correct, or to answer is), or
+    empty, `comply` or a reference text (`judged`)."""
     cluster: str
     """Items with the same cluster share a source (a subject, a passage) and are not independent."""
     solution: str

@@ -14,6 +14,7 @@ from ray_study.problems import local_sources
 from ray_study.store import Result, Store, fingerprint
 from ray_study.train.layout import LENGTHS, step_directory
 from ray_study.verify import VERSION as VERIFY_VERSION
+from ray_study.verify.rubrics import judging_literal
 
 
 def status(study: Study, store: Store) -> tuple[list[str], bool]:
@@ -69,18 +70,27 @@ class _Cells:
         self._store = store
         self._sources = {name: self._source(benchmark.problems) for name, benchmark in study.evaluation.benchmarks.items()}
 
+    def is_answered(self, checkpoint: str, benchmark: str, model: str) -> bool:
+        """Whether the answers are stored whole: then they can be judged without the checkpoint's weights."""
+        return self._answers(checkpoint, benchmark, model) is not None
+
     def is_scored(self, checkpoint: str, benchmark: str, model: str) -> bool:
         """Whether answers and verdicts of the checkpoint with that fingerprint are stored whole, made from what is stored now."""
-        source = self._sources[benchmark]
-        if source is None:
-            return False
-        inputs = answers_literal(self._study, benchmark, checkpoint, model)
-        answers = self._store.find("answers", fingerprint("answers", ANSWERS_VERSION, inputs), [source])
-        if answers is None:
+        source, answers = self._sources[benchmark], self._answers(checkpoint, benchmark, model)
+        if source is None or answers is None:
             return False
         reads = self._study.evaluation.benchmarks[benchmark].reads
-        mark = fingerprint("verdicts", 1, verdicts_literal(answers.fingerprint, VERIFY_VERSION, reads))
+        mark = fingerprint(
+            "verdicts", 1, verdicts_literal(answers.fingerprint, VERIFY_VERSION, reads, judging_literal(self._study, benchmark))
+        )
         return self._store.find("verdicts", mark, [answers, source]) is not None
+
+    def _answers(self, checkpoint: str, benchmark: str, model: str) -> Result | None:
+        source = self._sources[benchmark]
+        if source is None:
+            return None
+        inputs = answers_literal(self._study, benchmark, checkpoint, model)
+        return self._store.find("answers", fingerprint("answers", ANSWERS_VERSION, inputs), [source])
 
     def _source(self, name: str) -> Result | None:
         problems = self._study.problems[name]
@@ -120,7 +130,7 @@ def beyond_reach(study: Study, store: Store) -> list[str]:
         deleted = {step: mark for step, mark in steps.items() if not has_weights(_directory(store, run, step))}
         for name, benchmark in study.evaluation.benchmarks.items():
             for step, mark in deleted.items():
-                if _is_asked(benchmark.at, step, max(steps)) and not cells.is_scored(mark, name, run.model):
+                if _is_asked(benchmark.at, step, max(steps)) and not cells.is_answered(mark, name, run.model):
                     found.append(f"benchmark {name} at step {step} of {run.name}: {gone(_directory(store, run, step))}")
     return found
 

@@ -162,6 +162,7 @@ def _unresolved(study: Study) -> list[str]:
         "teachers": study.teachers,
         "datasets": study.datasets,
         "models": study.models,
+        "judges": study.judges,
     }
     faults = [
         f"`{where}` names {name!r}, which is not in `{section}`; {nearest(name, list(known[section]))}"
@@ -183,6 +184,9 @@ def _references(study: Study) -> Iterator[tuple[str, str | None, str]]:
         yield f"models.{key}.pretrain.dataset", model.pretrain.dataset if model.pretrain else None, "datasets"
     for key, benchmark in study.evaluation.benchmarks.items():
         yield f"evaluation.benchmarks.{key}.problems", benchmark.problems, "problems"
+        yield from ((f"evaluation.benchmarks.{key}.judge", name, "judges") for name in benchmark.judge)
+    for key, judge in study.judges.items():
+        yield f"judges.{key}.model", judge.model, "models"
     yield from (("sweep.model", name, "models") for name in study.sweep.model)
     yield from (("sweep.dataset", name, "datasets") for name in study.sweep.dataset)
 

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "ray_study"
 NAME = PACKAGE.name
 
 LAYERS: dict[int, set[str]] = {
-    1: {"rows", "benchmarks", "settings", "resources", "saving", "teaching", "training", "config"},
+    1: {"rows", "benchmarks", "settings", "resources", "saving", "teaching", "training", "judge_settings", "config"},
     2: {
         *(
             "manifests",
@@ -26,6 +26,7 @@ LAYERS: dict[int, set[str]] = {
             "tables",
             "store",
             "claims",
+            "ledger",
             "grid",
             "sweep_file",
             "tracking",

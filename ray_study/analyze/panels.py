@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ray_study.analyze.judged import MEANS
 from ray_study.analyze.layout import Style, Styles, spread, step_positions, step_ticks
 from ray_study.analyze.trajectories import Trajectory
 from ray_study.rows import BenchmarkCard
@@ -111,6 +112,8 @@ def _scale_values(axes: Any, look: Look, card: BenchmarkCard) -> None:
     low, high = axes.get_ylim()
     if look.whole_share:
         axes.set_ylim(-0.03, 1.03)
+        return
+    if look.caps is None and card.metric in MEANS:
         return
     if look.caps is None:
         middle, half = (low + high) / 2, max((high - low) / 2, 0.06)

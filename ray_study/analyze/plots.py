@@ -130,6 +130,8 @@ def plot_training(study: StudyTables, metrics: Sequence[str] = ("loss",)) -> Fig
 
 
 def _primary_label(card: BenchmarkCard) -> str:
+    if card.kind == "judged":
+        return card.metric.replace("_", " ")
     return "share refused" if card.kind == "refusal" else "accuracy (share)"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ray_study.analyze import findings, plots
+from ray_study.analyze.judged_table import judged_table
 from ray_study.analyze.layout import run_labels
 from ray_study.analyze.study_tables import StudyTables, write_tables
 from ray_study.analyze.trajectories import benchmark_cards, find_attempts, study_trajectories
@@ -36,6 +37,7 @@ KNOWN_FACTS = (
     "owed",
     "learned",
     "max_tokens",
+    "judge_validation",
 )
 KNOWN_CARD_KEYS = ("name", "examples", "teacher", "problems", "verdicts", "num_dropped")
 
@@ -84,6 +86,8 @@ def build_context(study: StudyTables) -> dict[str, Any]:
         "answer": findings.answer(study, found),
         "changes": found,
         "beside": findings.beside(study, found),
+        "judged": judged_table(study),
+        "judge_validation": dict(facts.get("judge_validation") or {}),
         "cards": [{"card": card, "note": card_note(card)} for card in benchmark_cards(study)],
         "caps": findings.caps_table(study),
         "clipped": clipped(study),

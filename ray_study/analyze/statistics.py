@@ -7,6 +7,7 @@ both sides of a share and counted. A benchmark that came back short is an error,
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from functools import partial
 import numpy as np
 from scipy import special
 
+from ray_study.analyze.judged import MEANS, judged_readers, judged_value
 from ray_study.analyze.lengths import median_tokens, restricted_mean
 from ray_study.rows import UNJUDGED, GradedAttempt, Group, Score
 
@@ -127,9 +129,29 @@ def score(item_means: Sequence[float], clusters: Sequence[str] = (), *, num_samp
     return Estimate(value=value, standard_error=error, low=max(0.0, low), high=min(1.0, high), num_items=n)
 
 
+def mean(item_means: Sequence[float], clusters: Sequence[str] = ()) -> Estimate:
+    """The mean of item means that are no shares, such as rewards, with its clustered standard error and Student's t interval."""
+    if not item_means:
+        return NOTHING
+    n = len(item_means)
+    units = independent_units([str(number) for number in range(n)], clusters)
+    value, error = math.fsum(item_means) / n, clustered_standard_error(item_means, units)
+    low, high = (None, None) if error is None else t_interval(value, error, len(set(units)))
+    return Estimate(value=value, standard_error=error, low=low, high=high, num_items=n)
+
+
 def accuracy_value(attempt: GradedAttempt) -> float | None:
-    """1 where the verdict is correct, 0 where it is not, None where there is none."""
-    return None if attempt.verdict in UNJUDGED else float(attempt.verdict == "correct")
+    """The primary value: 1 where the verdict is correct, 0 where it is not, None where there is none.
+
+    Of kind `refusal` 1 says that it refused, whether that was right or not; of kind `judged` it is what the first rubric measured.
+    """
+    if attempt.kind == "judged":
+        return judged_value(attempt)
+    if attempt.verdict in UNJUDGED:
+        return None
+    # Where to answer is correct, the details say whether it refused.
+    refused = json.loads(attempt.details or "{}").get("refused") if attempt.kind == "refusal" else None
+    return float(attempt.verdict == "correct" if refused is None else refused)
 
 
 def _lenient_value(attempt: GradedAttempt) -> float | None:
@@ -162,7 +184,14 @@ SHARES_OF_REFUSALS: dict[str, Callable[[GradedAttempt], float | None]] = {
     "share_finished": _finished_value,
     "share_unjudged": _unjudged_value,
 }
-"""The same for benchmarks of kind `refusal`, where to refuse is correct and there is no answer to extract."""
+"""The same for benchmarks of kind `refusal`, where there is no answer to extract."""
+
+
+def _readers(graded: Sequence[GradedAttempt]) -> Mapping[str, Callable[[GradedAttempt], float | None]]:
+    kinds = {attempt.kind for attempt in graded}
+    if kinds == {"judged"}:
+        return judged_readers(graded)
+    return SHARES_OF_REFUSALS if kinds == {"refusal"} else SHARES
 
 
 def values_by_item(graded: Sequence[GradedAttempt], read: Callable[[GradedAttempt], float | None]) -> dict[str, list[float | None]]:
@@ -186,8 +215,9 @@ def summarize(  # noqa: PLR0913 - the five that name the cell stand in every row
     """The scores of one checkpoint on one benchmark: one row a metric, the primary metric first.
 
     `accuracy` (for kind `refusal`: `share_refused`), `lenient_accuracy` and `share_boxed` (an answer was found where it was asked
-    for; neither exists for `refusal`), `share_finished` (ended by a stop token), `share_unjudged`, `response_tokens` (restricted
-    mean up to the cap) and `response_tokens_median` (Kaplan-Meier; None where more than half were cut).
+    for; neither exists for `refusal`, and kind `judged` has what `judged_readers` says instead), `share_finished` (ended by a stop
+    token), `share_unjudged`, `response_tokens` (restricted mean up to the cap) and `response_tokens_median` (Kaplan-Meier; None
+    where more than half were cut).
 
     Unjudged attempts are in no accuracy and are counted in `num_unjudged`; never-asked attempts have no length. `num_items` is
     the number of items that entered the metric. Raises ValueError where attempts are missing, or stand twice.
@@ -200,11 +230,11 @@ def summarize(  # noqa: PLR0913 - the five that name the cell stand in every row
     cluster_of = {attempt.problem_id: attempt.cluster for attempt in graded}
     unjudged = sum(attempt.verdict in UNJUDGED for attempt in graded)
     leniently = sum(attempt.lenient_verdict in UNJUDGED for attempt in graded)
-    readers = SHARES_OF_REFUSALS if {attempt.kind for attempt in graded} == {"refusal"} else SHARES
     scores = []
-    for metric, read in readers.items():
+    for metric, read in _readers(graded).items():
         means = avg_at_k(values_by_item(graded, read), num_samples=num_samples, expected_items=expected_items)
-        found = score(list(means.values()), [cluster_of[item] for item in means], num_samples=num_samples)
+        clusters = [cluster_of[item] for item in means]
+        found = mean(list(means.values()), clusters) if metric in MEANS else score(list(means.values()), clusters, num_samples=num_samples)
         scores.append(_as_score(row, metric, found, leniently if metric == "lenient_accuracy" else unjudged))
     return [*scores, *(_as_score(row, metric, found, unjudged) for metric, found in _lengths(graded, cluster_of).items())]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from ray_study.analyze.judged import PRIMARY
 from ray_study.analyze.statistics import Estimate, accuracy_value, score, values_by_item
 from ray_study.analyze.study_tables import StudyTables
 from ray_study.rows import BenchmarkCard, Checkpoint, GradedAttempt, Group, Run, Score
@@ -14,7 +15,7 @@ Cell = tuple[str, int, str]
 """Run id, step, benchmark."""
 T = TypeVar("T")
 
-PRIMARY_METRICS = ("accuracy", "share_refused")
+PRIMARY_METRICS = tuple(dict.fromkeys(("accuracy", *PRIMARY.values())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

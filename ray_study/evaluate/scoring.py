@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ray_study import generate, materials
 from ray_study.chat import Chat
+from ray_study.evaluate.answering import answer_shards
+from ray_study.evaluate.judging import judged
 from ray_study.evaluate.suite import Exam, is_owed
-from ray_study.evaluate.turns import in_words, turns_of, write_turn
+from ray_study.evaluate.turns import turns_of
 from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, verdicts_literal
 from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions
 from ray_study.rows import Attempt, Checkpoint
-from ray_study.serving import Pool, Turn
 from ray_study.store import ClaimLost, Result, Store, Workspace, fingerprint
 from ray_study.verify import VERSION as VERIFY_VERSION
+from ray_study.verify.rubrics import judging_literal
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +46,18 @@ def answers_inputs(lab: Lab, exam: Exam, fingerprint_: str, model: str) -> dict[
     return answers_literal(lab.study, exam.name, fingerprint_, model)
 
 
+def answered(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result | None:
+    """The answers of a cell that are stored whole, or None."""
+    mark = fingerprint("answers", ANSWERS_VERSION, answers_inputs(lab, exam, checkpoint.fingerprint, model))
+    return lab.store.find("answers", mark, [exam.source])
+
+
 def stored(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result | None:
     """The verdicts of a cell that is scored already, or None."""
-    mark = fingerprint("answers", ANSWERS_VERSION, answers_inputs(lab, exam, checkpoint.fingerprint, model))
-    answers = lab.store.find("answers", mark, [exam.source])
+    answers = answered(lab, exam, checkpoint, model)
     if answers is None:
         return None
-    return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(answers, exam)), [answers, exam.source])
+    return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(lab, exam, answers)), [answers, exam.source])
 
 
 def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) -> list[Cell]:
@@ -65,12 +71,19 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
     run = next(each for each in planned(lab.study) if each.id == checkpoint.run)
     model = run.model
     exams = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
-    missing = [exam for exam in exams if stored(lab, exam, checkpoint, model) is None]
+    # Answers that are stored are judged without the checkpoint's weights.
+    missing = [exam for exam in exams if answered(lab, exam, checkpoint, model) is None]
     if missing and not has_weights(Path(checkpoint.path)):
         failed = dict.fromkeys((exam.name for exam in missing), gone(Path(checkpoint.path)))
     else:
         failed = _ask(lab, checkpoint, model, missing) if missing else {}
-    return [_cell(lab, exam, checkpoint, run, failed.get(exam.name, "")) for exam in exams]
+    # Exams of one judge come one after the other, so that a judge that is served is started once a checkpoint.
+    cells = {exam.name: _cell(lab, exam, checkpoint, run, failed.get(exam.name, "")) for exam in sorted(exams, key=_judges)}
+    return [cells[exam.name] for exam in exams]
+
+
+def _judges(exam: Exam) -> tuple[str, ...]:
+    return exam.benchmark.judge
 
 
 def _cell(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun, why: str) -> Cell:
@@ -102,7 +115,7 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
             # One identity a model of the sweep, or fewer.
             identities = len(lab.study.sweep.model)
             with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings, identities=identities) as pool:
-                _answer(pool, checkpoint.path, work, lab.progress)
+                answer_shards(pool, checkpoint.path, work, lab.progress)
     except _ONE_CHECKPOINTS as problem:
         error = problem
         why = _reason(error)
@@ -111,34 +124,6 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
         return {}
     whole = {name for name, pairs in owed.items() if pairs and {shard.name for _, shard in pairs} <= pairs[0][0].shards()}
     return {exam.name: why for exam in exams if exam.name not in whole}
-
-
-def _answer(pool: Pool, path: str, work: Sequence[tuple[Workspace, generate.Shard]], progress: Callable[[str], None]) -> None:
-    """Asks all shards at once and writes each as soon as it is answered.
-
-    The first that fails cancels those that are not begun; those that are come to their end and are written too, so that the pool is
-    free when this returns and nothing that was answered is lost. Then its error is raised.
-    """
-    futures = {pool.submit(path, shard.requests, shard.sampling): (workspace, shard) for workspace, shard in work}
-    error: Exception | None = None
-    turns: list[Turn] = []
-    for future in as_completed(futures):
-        if future.cancelled():
-            continue
-        try:
-            workspace, shard = futures[future]
-            replies = future.result()
-            turns += write_turn(workspace, shard.name, replies)
-            workspace.write(shard.name, shard.attempts(replies), Attempt)
-        # Whatever it is, the pool is left in order first.
-        except Exception as problem:  # noqa: BLE001
-            error = error or problem
-            for other in futures:
-                other.cancel()
-    if turns:
-        progress(f"{path}: {in_words(turns)}")
-    if error is not None:
-        raise error
 
 
 def _reason(error: Exception) -> str:
@@ -192,8 +177,10 @@ def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Res
     answers = lab.store.make("answers", inputs, build, version=ANSWERS_VERSION, sources=[exam.source])
     # Step 0 is scored once for all runs of a model.
     label = f"{run.name if checkpoint.step else run.model} step {checkpoint.step}, {exam.name}"
-    return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(answers, exam), label)
+    if exam.benchmark.judge:
+        return judged(lab, exam, answers, label)
+    return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(lab, exam, answers), label)
 
 
-def _verdict_inputs(answers: Result, exam: Exam) -> dict[str, object]:
-    return verdicts_literal(answers.fingerprint, VERIFY_VERSION, exam.benchmark.reads)
+def _verdict_inputs(lab: Lab, exam: Exam, answers: Result) -> dict[str, object]:
+    return verdicts_literal(answers.fingerprint, VERIFY_VERSION, exam.benchmark.reads, judging_literal(lab.study, exam.name))

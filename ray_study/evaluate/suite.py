@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ray_study.analyze.judged import PRIMARY
 from ray_study.benchmarks.protocols import label
 from ray_study.config import Benchmark, Sampling, Study
 from ray_study.manifests import digest
@@ -25,6 +26,8 @@ class Exam:
     sampling: Sampling
     source: Result
     """The stored problems that the items were taken from."""
+    rubrics: tuple[str, ...] = ()
+    """What the benchmark's judges are asked, in their order; empty where no judge is."""
 
     @property
     def digest(self) -> str:
@@ -36,12 +39,17 @@ class Exam:
         kinds = sorted({item.kind for item in self.items})
         refusal = kinds == ["refusal"]
         named = self.benchmark.benchmark or self.name
-        notes = [label(named, self.benchmark.protocol, self.benchmark.reads), self.benchmark.note, PHRASE_MATCH if refusal else ""]
+        judged = f"judged by {', '.join(self.benchmark.judge)}" if self.rubrics else ""
+        notes = [
+            label(named, self.benchmark.protocol, self.benchmark.reads),
+            self.benchmark.note,
+            PHRASE_MATCH if refusal else judged,
+        ]
         return BenchmarkCard(
             benchmark=self.name,
             group=self.benchmark.group,
             kind=kinds[0],
-            metric=self.benchmark.metric or ("share_refused" if refusal else "accuracy"),
+            metric=self.benchmark.metric or (PRIMARY[self.rubrics[0]] if self.rubrics else "share_refused" if refusal else "accuracy"),
             num_items=len(self.items),
             num_samples=self.benchmark.num_samples,
             note="; ".join(note for note in notes if note),
@@ -54,8 +62,12 @@ def exams(study: Study, load: Callable[[str], tuple[Result, list[Problem]]]) -> 
     for name, benchmark in study.evaluation.benchmarks.items():
         source, problems = load(benchmark.problems)
         chosen = subset(problems, benchmark.items, study.seed)
+        if benchmark.judge:
+            # The same answers, whoever judges them.
+            chosen = [replace(problem, kind="judged") for problem in chosen]
         sampling = benchmark.sampling or study.evaluation.sampling
-        made.append(Exam(name=name, benchmark=benchmark, items=tuple(chosen), sampling=sampling, source=source))
+        rubrics = tuple(study.judges[judge].rubric for judge in benchmark.judge)
+        made.append(Exam(name=name, benchmark=benchmark, items=tuple(chosen), sampling=sampling, source=source, rubrics=rubrics))
     return made
 
 

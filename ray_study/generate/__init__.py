@@ -1,15 +1,17 @@
 """Problems and a teacher make attempts."""
 
-from ray_study.generate.asking import Asked, Asking, Shard, shards, stable_seed
+from ray_study.generate.asking import Asked, Asking, Shard, ask, shards, stable_seed
+from ray_study.generate.chat_completion import prompt_hash
 from ray_study.generate.cutting import Cut, Round, Rule, cuts
 from ray_study.generate.driving import Job, done, drive, drive_server
-from ray_study.generate.endpoint import EndpointUnavailable, Server
+from ray_study.generate.endpoint import Answered, EndpointUnavailable, Server, key_of
 from ray_study.generate.progress import Meter
 from ray_study.generate.recorded import Matching
 from ray_study.generate.solver import solver_attempts
 from ray_study.generate.tally import Fact, Tally, read_facts, write_facts
 
 __all__ = [
+    "Answered",
     "Asked",
     "Asking",
     "Cut",
@@ -23,10 +25,13 @@ __all__ = [
     "Server",
     "Shard",
     "Tally",
+    "ask",
     "cuts",
     "done",
     "drive",
     "drive_server",
+    "key_of",
+    "prompt_hash",
     "read_facts",
     "shards",
     "solver_attempts",

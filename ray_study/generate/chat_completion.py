@@ -94,6 +94,18 @@ def reply_attempt(reply: object, problem: Problem, sample: int, asking: Asking, 
     )
 
 
+def prompt_tokens(reply: object) -> int | None:
+    """Tokens of the prompt as the server counted them; None where it does not say."""
+    usage = reply.get("usage") if isinstance(reply, dict) else None
+    counted = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return counted if isinstance(counted, int) and counted >= 0 else None
+
+
+def prompt_hash(problem: Problem, asking: Asking) -> str:
+    """What `Attempt.prompt_hash` will be, before the problem is asked."""
+    return digest(messages(problem, asking))
+
+
 def refused_attempt(why: str, problem: Problem, sample: int, asking: Asking, model: str) -> Attempt:
     """An attempt that the server would not make."""
     return _attempt(problem, sample, asking, model, finish_reason="refused", explanation=why, conditions=NOT_ASKED)
@@ -130,6 +142,6 @@ def _attempt(problem: Problem, sample: int, asking: Asking, model: str, **facts:
         cap=asking.sampling.max_tokens,
         seed=asking.seed(problem, sample),
         thinking_opened=False,
-        prompt_hash=digest(messages(problem, asking)),
+        prompt_hash=prompt_hash(problem, asking),
         **found,
     )

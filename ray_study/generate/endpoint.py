@@ -9,6 +9,7 @@ import email.utils
 import http.client
 import json
 import logging
+import os
 import threading
 import time
 import urllib.error
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ray_study.config import Endpoint
 from ray_study.generate.asking import Asking
-from ray_study.generate.chat_completion import BadReply, fault_of, payload, refused_attempt, reply_attempt
+from ray_study.generate.chat_completion import BadReply, fault_of, payload, prompt_tokens, refused_attempt, reply_attempt
 from ray_study.rows import Attempt, Problem
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,29 @@ class _Refusal:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """An attempt and what it took."""
+
+    attempt: Attempt
+    input_tokens: int | None
+    """Of the prompt; None where the server does not say."""
+
+
+def key_of(variable: str | None) -> str | None:
+    """The key in an environment variable, which is not named in any message with its value.
+
+    Raises:
+        ValueError: it is not set.
+    """
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise ValueError(f"endpoint.key_from names {variable}, which is not set here; export {variable} before the study is run")
+    return key
+
+
 class Server:
     """An endpoint that is asked, from its first request until `stop`."""
 
@@ -86,7 +110,11 @@ class Server:
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def attempt(self, problem: Problem, sample: int, asking: Asking) -> Attempt:
-        """The server's answer; one that it refuses to be asked is an attempt with its reason.
+        """The server's answer, as `answered` gives it, without what it cost."""
+        return self.answered(problem, sample, asking).attempt
+
+    def answered(self, problem: Problem, sample: int, asking: Asking) -> Answered:
+        """The server's answer and the tokens that it took; one that it refuses to be asked is an attempt with its reason.
 
         Raises:
             EndpointUnavailable: it failed again and again.
@@ -101,9 +129,9 @@ class Server:
                 start = time.monotonic()
                 reply = self._post(body)
                 if isinstance(reply, _Refusal):
-                    return refused_attempt(reply.why, problem, sample, asking, self._endpoint.model)
+                    return Answered(attempt=refused_attempt(reply.why, problem, sample, asking, self._endpoint.model), input_tokens=0)
                 attempt = reply_attempt(reply, problem, sample, asking, self._endpoint.model)
-                return replace(attempt, seconds=time.monotonic() - start)
+                return Answered(attempt=replace(attempt, seconds=time.monotonic() - start), input_tokens=prompt_tokens(reply))
             except (BadReply, _Again) as error:
                 fault = self._clean(str(error))
                 said = error.said_seconds if isinstance(error, _Again) else None

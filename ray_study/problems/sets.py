@@ -239,7 +239,7 @@ def _add(found: _Collected, described: PublishedSet, spec: SourceSpec[SetOptions
     if isinstance(item, Dropped):
         found.dropped[item.reason] += 1
         return
-    if not item.answer.strip() and item.kind != "refusal":
+    if not item.answer.strip() and item.kind not in ("refusal", "judged"):
         found.unanswered.append(where)
         return
     key = digest(item.kind, item.key or " ".join(without_request(item.question).split()))[:16]

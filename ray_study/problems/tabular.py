@@ -13,9 +13,13 @@ from ray_study.problems.draws import digest, subset
 from ray_study.problems.formats import Request, with_request
 from ray_study.problems.source import Options, SourceSpec
 from ray_study.problems.turns import only_user_turn
-from ray_study.rows import Kind, Problem
+from ray_study.rows import COMPLY, Kind, Problem
 
 FIELDS = ("prompt", "answer", "solution", "id", "cluster")
+
+
+OPEN_KINDS: frozenset[Kind] = frozenset({"refusal", "judged"})
+"""Kinds that need no gold answer."""
 
 
 class TabularOptions(Options):
@@ -39,7 +43,7 @@ class TabularOptions(Options):
     @model_validator(mode="after")
     def has_gold(self) -> TabularOptions:
         """The options, if the verifier will have something to judge against."""
-        if self.kind != "refusal" and "answer" not in self.columns:
+        if self.kind not in OPEN_KINDS and "answer" not in self.columns:
             raise ValueError(f"kind {self.kind!r} needs a gold answer: map 'answer' to its column in columns")
         return self
 
@@ -119,8 +123,11 @@ def _problem(where: str, row: Mapping[str, Any], spec: SourceSpec[Any]) -> Probl
     options: TabularOptions = spec.options
     values = {name: row[column] for name, column in options.columns.items()}
     prompt = _prompt(values["prompt"], f"{where}, column {options.columns['prompt']!r}")
-    answer = "" if options.kind == "refusal" else _text(values["answer"])
-    if not answer and options.kind != "refusal":
+    answer = _text(values.get("answer"))
+    if options.kind == "refusal" and answer != COMPLY:
+        # Whatever else stands there is no gold of a refusal.
+        answer = ""
+    if not answer and options.kind not in OPEN_KINDS:
         raise ValueError(f"{where} has no answer in column {options.columns['answer']!r}; kind {options.kind!r} needs one")
     name = _text(values.get("id")) or digest(options.kind, prompt)[:16]
     return Problem(

@@ -35,8 +35,8 @@ DRAIN_SECONDS = 4 * 3600.0
 _DEPLOYMENT = "Replica"
 
 
-def deployment(resources: ServeResources, num_shards: int) -> Any:
-    """The deployment of a pool whose replicas each take `num_shards` shards at a time."""
+def deployment(resources: ServeResources, num_shards: int, *, replica: type = Replica) -> Any:
+    """The deployment of a pool whose replicas, of class `replica`, each take `num_shards` shards at a time."""
     options: dict[str, Any] = {
         "num_cpus": resources.cpus_per_replica,
         "num_gpus": resources.gpus_per_replica,
@@ -45,7 +45,7 @@ def deployment(resources: ServeResources, num_shards: int) -> Any:
     if resources.accelerator_type is not None:
         options["accelerator_type"] = resources.accelerator_type
     return serve.deployment(
-        Replica,
+        replica,
         name=_DEPLOYMENT,
         ray_actor_options=options,
         max_ongoing_requests=num_shards,

@@ -61,6 +61,18 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What a reward model says of one conversation."""
+
+    value: float | None
+    num_tokens: int
+    conditions: str
+    """What measured it, as sorted JSON."""
+    explanation: str = ""
+    """Why there is no value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """What an engine is started with; none of it changes until it ends."""
 

@@ -21,6 +21,8 @@ GOLD_CHECKS: dict[Kind, Callable[[str, float], str]] = {
     "number": why_gold_number_fails,
     "refusal": why_gold_refusal_fails,
     "yes_no": why_gold_yes_no_fails,
+    # A judge reads whatever stands there.
+    "judged": lambda gold, seconds: "",
 }
 _MOST_NAMED = 10
 

@@ -51,7 +51,7 @@ def grade(
         return answer if isinstance(answer, Judgement) else _settled(answer, known[attempt.problem_id, answer], replies)
 
     return [
-        _graded(attempt, problems[attempt.problem_id], judgement(attempt, strict), judgement(attempt, lenient))
+        graded(attempt, problems[attempt.problem_id], judgement(attempt, strict), judgement(attempt, lenient))
         for attempt, (strict, lenient) in zip(attempts, found, strict=True)
     ]
 
@@ -81,7 +81,8 @@ def _settled(answer: str, known: Judgement | Pair, replies: Mapping[Question, Re
     return Judgement(verdict=verdict, answer=answer, explanation=explanation)
 
 
-def _graded(attempt: Attempt, problem: Problem, strict: Judgement, lenient: Judgement) -> GradedAttempt:
+def graded(attempt: Attempt, problem: Problem, strict: Judgement, lenient: Judgement) -> GradedAttempt:
+    """The attempt with its problem's facts and its two judgements."""
     facts = {field.name: getattr(attempt, field.name) for field in dataclasses.fields(attempt)}
     facts["explanation"] = attempt.explanation if attempt.finish_reason == "refused" else strict.explanation
     return GradedAttempt(

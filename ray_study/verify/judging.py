@@ -18,6 +18,12 @@ TIMEOUT_SECONDS = 8.0
 Compare = Callable[[str, str, float], Judgement]
 """(the extracted answer, the gold answer, seconds it may take) -> the judgement."""
 
+
+def _nobody_asked(answer: str, gold: str, timeout_seconds: float) -> Judgement:
+    """What is known of an answer that only a judge model can judge, where none is asked."""
+    return Judgement(verdict="error", answer=None, explanation="a judge model has to be asked, and none is named for this benchmark")
+
+
 JUDGES: dict[Kind, Compare] = {
     "math": judge_math,
     "countdown": judge_countdown,
@@ -26,9 +32,10 @@ JUDGES: dict[Kind, Compare] = {
     "number": judge_number,
     "refusal": judge_refusal,
     "yes_no": judge_yes_no,
+    "judged": _nobody_asked,
 }
 
-NEEDS_NO_BOX: dict[Kind, Callable[[str], str | None]] = {"refusal": str.strip, "yes_no": last_yes_no}
+NEEDS_NO_BOX: dict[Kind, Callable[[str], str | None]] = {"refusal": str.strip, "judged": str.strip, "yes_no": last_yes_no}
 """What is the answer of kinds that no prompt asks a box for."""
 
 WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
@@ -139,7 +146,8 @@ def _answer_in(kind: Kind, part: str, reads: Reads) -> str | None:
     return SAID[kind](part) if not answer and reads != "answer" and kind in SAID else answer
 
 
-_LOOKED_FOR: dict[Kind, str] = {"refusal": "text after the thinking", "yes_no": "yes or no after the thinking"}
+_TEXT = "text after the thinking"
+_LOOKED_FOR: dict[Kind, str] = {"refusal": _TEXT, "judged": _TEXT, "yes_no": "yes or no after the thinking"}
 
 
 def _without_answer(kind: Kind, finish_reason: FinishReason) -> Judgement:

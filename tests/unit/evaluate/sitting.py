@@ -14,7 +14,7 @@ from ray_study.evaluate import Cell, Exam, score_checkpoint
 from ray_study.manifests import read_manifest
 from ray_study.materials import Lab
 from ray_study.rows import Checkpoint
-from ray_study.serving import Reply, Request
+from ray_study.serving import Reply, Request, Scored
 
 Answer = Callable[[str, Sequence[Request]], list[Reply]]
 
@@ -42,6 +42,19 @@ def replies(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:
     ]
 
 
+class Scoring:
+    """Stands for the pool of a reward model, which likes long conversations; one of a thousand tokens is too long for it."""
+
+    def submit(self, conversations: Sequence[tuple[int, ...]]) -> Future[list[Scored]]:
+        done: Future[list[Scored]] = Future()
+        done.set_result([self._scored(len(ids)) for ids in conversations])
+        return done
+
+    def _scored(self, length: int) -> Scored:
+        too_long = "" if length < 1000 else f"the conversation has {length} tokens"
+        return Scored(value=None if too_long else length / 10, num_tokens=length, conditions="{}", explanation=too_long)
+
+
 @dataclass(kw_only=True)
 class Answering:
     """Stands for `Engines` and for the pool that they open; shards are answered one after another, in the order of asking."""
@@ -64,6 +77,12 @@ class Answering:
                 yield self
             finally:
                 self.num_left = sum(not future.done() for future in self.submitted)
+
+    @contextmanager
+    def use_scorer(self, directory: str, *of: object) -> Iterator[Scoring]:
+        del of
+        self.asked_of.append(directory)
+        yield Scoring()
 
     def close(self) -> None:
         self.opened_with = frozenset()
