@@ -36,7 +36,7 @@ def judged(lab: Lab, exam: Exam, answers: Result, label: str) -> Result:
         BudgetSpent: what a judge may cost is spent; what is judged stays.
         JudgeFailed: a judge failed again and again.
     """
-    inputs = verdicts_literal(answers.fingerprint, VERIFY_VERSION, judging_literal(lab.study, exam.name))
+    inputs = verdicts_literal(answers.fingerprint, VERIFY_VERSION, exam.benchmark.reads, judging_literal(lab.study, exam.name))
     sources = [answers, exam.source]
     found = lab.store.find("verdicts", fingerprint("verdicts", 1, inputs), sources)
     if found is not None:
