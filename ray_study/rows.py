@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal"]
+Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal", "code", "instructions"]
 """Which verifier judges an answer (`ray_study.verify.judge`)."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unfinished", "timeout", "error"]
@@ -39,7 +39,8 @@ class Problem:
     """The whole user turn, with the request for the answer's format."""
     answer: str
     """Gold: LaTeX (`math`), a JSON object with `numbers` and `target` (`countdown`), a letter (`choice`), text (`exact`),
-    a decimal or fraction (`number`), or empty (`refusal`: to refuse is correct)."""
+    a decimal or fraction (`number`), a JSON object with tests (`code`) or instructions (`instructions`), or empty (`refusal`: to refuse is
+    correct)."""
     cluster: str
     """Items with the same cluster share a source (a subject, a passage) and are not independent."""
     solution: str

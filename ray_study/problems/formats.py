@@ -14,12 +14,16 @@ LONG_CHOICE = (
     "Only include the letter choice (A, B, C, or D) as your final answer."
 )
 SHORT = "Answer in \\boxed{}."
-REQUESTS = (LONG, LONG_CHOICE, SHORT)
+CODE_ROLE = "You are an expert Python programmer. Write a program that gives the right answer for every input that the task allows."
+CODE_REQUEST = "Put the whole program, with the imports that it needs, into one code block that starts with ```python and ends with ```."
+WITHOUT_REQUEST: frozenset[Kind] = frozenset({"code", "instructions"})
+"""Kinds whose prompts say by themselves what form the answer has: a program stands in a fenced block, not in a box."""
+REQUESTS = (LONG, LONG_CHOICE, SHORT, CODE_REQUEST)
 
 
 def with_request(prompt: str, kind: Kind, request: Request) -> str:
     """The prompt with its request for the answer's format on a line of its own; `long` is the wording of the study."""
-    if request == "none":
+    if request == "none" or kind in WITHOUT_REQUEST:
         return prompt
     if request == "short":
         return f"{prompt}\n{SHORT}"
@@ -27,10 +31,10 @@ def with_request(prompt: str, kind: Kind, request: Request) -> str:
 
 
 def without_request(prompt: str) -> str:
-    """The prompt without the request that `with_request` put at its end."""
+    """The prompt without the request at its end, and without the role before a task for a program."""
     for request in REQUESTS:
         prompt = prompt.removesuffix(request)
-    return prompt.rstrip()
+    return prompt.removeprefix(CODE_ROLE).strip()
 
 
 def last_box(text: str) -> str | None:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from ray_study.rows import FinishReason, Judgement, Kind
 from ray_study.verify.answers import answer_part, last_box
+from ray_study.verify.code import fenced_code, judge_code, unfenced_code
 from ray_study.verify.countdown import judge_countdown, last_expression
+from ray_study.verify.instructions import judge_instructions, loosely
 from ray_study.verify.maths import judge_math
 from ray_study.verify.refusal import judge_refusal
 from ray_study.verify.simple import judge_choice, judge_exact, judge_number, last_letter, last_line, last_number
@@ -24,6 +26,20 @@ JUDGES: dict[Kind, Compare] = {
     "exact": judge_exact,
     "number": judge_number,
     "refusal": judge_refusal,
+    "code": judge_code,
+    "instructions": judge_instructions,
+}
+
+LENIENT_VIEWS: dict[Kind, Callable[[Judgement], Judgement]] = {"instructions": loosely}
+"""Kinds whose lenient verdict is another view of the same judgement."""
+
+FINDS: dict[Kind, Callable[[str], str | None]] = {"refusal": str.strip, "code": fenced_code, "instructions": str.lstrip}
+"""What of the text after the thinking is the answer, for the kinds that ask for no box."""
+
+_SOUGHT: dict[Kind, str] = {
+    "refusal": "text after the thinking",
+    "code": "fenced program after the thinking",
+    "instructions": "text after the thinking",
 }
 
 WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
@@ -32,6 +48,7 @@ WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
     "choice": last_letter,
     "exact": last_line,
     "number": last_number,
+    "code": unfenced_code,
 }
 """What `judge_lenient` takes as the answer where there is no box."""
 
@@ -47,8 +64,9 @@ def judge(
 ) -> Judgement:
     r"""The strict verdict on one text: the answer is the last `\boxed{}` after the last `</think>`, and nothing else.
 
-    `unfinished` is a text cut at its cap without an answer, or thinking that was opened and never closed. A refusal needs no
-    box. May be called from any thread, Ray task or actor, notebook or script: what can hang runs in a process of its own.
+    `unfinished` is a text cut at its cap without an answer, or thinking that was opened and never closed. A refusal needs no box, a
+    program stands in the last fenced block, and instructions are followed by the whole answer. May be called from any thread, Ray task
+    or actor, notebook or script: what can hang runs in a process of its own.
 
     Args:
         kind: Which verifier judges.
@@ -59,8 +77,8 @@ def judge(
         timeout_seconds: Wall clock of one comparison by math-verify.
 
     Raises:
-        ValueError: No verifier is known for the kind.
-        RuntimeError: The math worker cannot start (math-verify is not installed, for one).
+        ValueError: No verifier is known for the kind, or the checkers of instructions are not installed.
+        RuntimeError: The math worker cannot start (math-verify is not installed, for one), or there is no sandbox for programs here.
     """
     compare = _compare_of(kind)
     answer = strict_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
@@ -83,7 +101,12 @@ def judge_lenient(
     """
     compare = _compare_of(kind)
     answer = lenient_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
-    return answer if isinstance(answer, Judgement) else compare(answer, gold, timeout_seconds)
+    return answer if isinstance(answer, Judgement) else lenient_view(kind, compare(answer, gold, timeout_seconds))
+
+
+def lenient_view(kind: Kind, judgement: Judgement) -> Judgement:
+    """The lenient judgement on an answer of which the strict one is known."""
+    return LENIENT_VIEWS[kind](judgement) if kind in LENIENT_VIEWS else judgement
 
 
 def strict_answer(kind: Kind, text: str, *, finish_reason: FinishReason, thinking_opened: bool) -> str | Judgement:
@@ -122,11 +145,11 @@ def _part_to_judge(text: str, finish_reason: FinishReason, thinking_opened: bool
 
 
 def _boxed(kind: Kind, part: str) -> str | None:
-    return part.strip() if kind == "refusal" else last_box(part)
+    return FINDS.get(kind, last_box)(part)
 
 
 def _without_answer(kind: Kind, finish_reason: FinishReason) -> Judgement:
-    what = "text after the thinking" if kind == "refusal" else r"filled \boxed{} after the thinking"
+    what = _SOUGHT.get(kind, r"filled \boxed{} after the thinking")
     if finish_reason == "length":
         return Judgement(verdict="unfinished", answer=None, explanation=f"cut at the cap without a {what}")
     return Judgement(verdict="no_answer", answer=None, explanation=f"no {what}")
