@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ray_study import problems
+from ray_study import problems, verify
 from ray_study.config import Model, ServeResources, Study
 from ray_study.models import ModelFacts, facts
+from ray_study.rows import KINDS
 from ray_study.train.cost import BYTES
 
 
@@ -22,8 +23,18 @@ def material_faults(study: Study) -> Iterator[str]:
         if benchmark.items is not None and there is not None and benchmark.items > there:
             where = f"evaluation.benchmarks.{name}.items"
             yield f"{where}: found {benchmark.items}, but problems.{benchmark.problems} has {there}; ask for fewer"
+    yield from _judging_faults(study)
     yield from _recorded_faults(study)
     yield from _solver_faults(study)
+
+
+def _judging_faults(study: Study) -> Iterator[str]:
+    for name, settings in study.problems.items():
+        source = problems.SOURCES.get(settings.source)
+        # One's own rows are of the kind that an option says.
+        kinds = source.kinds if source is not None and source.kinds is not KINDS else [settings.options.get("kind")]
+        for fault in verify.missing(kind for kind in KINDS if kind in kinds).values():
+            yield f"problems.{name}: {fault}"
 
 
 def _recorded_faults(study: Study) -> Iterator[str]:

@@ -65,15 +65,16 @@ def pickled_text(pickled: bytes) -> str:
     Raises:
         ValueError: it holds anything else.
     """
-    texts: list[str] = []
     try:
-        for instruction, value, _ in pickletools.genops(pickled):
-            if instruction.name in _TEXTS and not texts:
-                texts.append(str(value))
-            elif instruction.name not in _AROUND:
-                raise ValueError(f"a pickle of one text was expected, found the instruction {instruction.name} in it; it is not run")
-    except (IndexError, UnicodeDecodeError) as error:
-        raise ValueError(f"a damaged pickle: {error}") from None
+        instructions = [(instruction.name, value) for instruction, value, _ in pickletools.genops(pickled)]
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ValueError(f"a pickle of one text was expected, found a damaged one: {error}") from None
+    texts: list[str] = []
+    for name, value in instructions:
+        if name in _TEXTS and not texts:
+            texts.append(str(value))
+        elif name not in _AROUND:
+            raise ValueError(f"a pickle of one text was expected, found the instruction {name} in it; it is not run")
     if not texts:
         raise ValueError("a pickle of one text was expected, found none in it")
     return texts[0]

@@ -1,7 +1,7 @@
 """Programs: what stands in the last fenced block is run in the sandbox, and must pass every test. LiveCodeBench's rules of comparing.
 
 Differences to LiveCodeBench's own judge, which runs programs in its own process: a test's seconds are processor time, not wall clock (a
-busy machine fails nobody; a sleeper is killed at three times as much), each test on standard input has a process of its own, a program
+busy machine fails nobody; a sleeper is killed at ten times as much), each test on standard input has a process of its own, a program
 has 1 GiB of address space and may start threads but no processes, and the expected results stay outside.
 """
 
@@ -23,8 +23,8 @@ from ray_study.verify.sandbox import Limits, Outcome
 FENCE = "```"
 _FUTURE = re.compile(r"^from __future__ import .*$", re.MULTILINE)
 _DRIVER = Path(__file__).with_name("code_driver.py")
-_WALL_PER_CPU = 3.0
-_START_SECONDS = 2.0
+_WALL_PER_CPU = 10.0
+_START_SECONDS = 5.0
 _MOST_EXPLAINED = 200
 
 

@@ -143,6 +143,8 @@ def _run(bubblewrap: Path, files: Mapping[str, str], main: str, given: bytes, li
         open_files.callback(os.close, own)
         texts = {name: _in_memory(text.encode(errors="surrogatepass"), open_files) for name, text in files.items()}
         command = [f"/proc/self/fd/{own}", *_walls(source, prefix), "--seccomp", str(filter_file), "--json-status-fd", str(status_end)]
+        # It reads a byte of that and closes it, so that the program does not get it.
+        command += ["--block-fd", str(own)]
         for name, descriptor in texts.items():
             command += ["--perms", "0444", "--ro-bind-data", str(descriptor), f"{WORK}/{name}"]
         command += ["--", *_limited(limits), program, "-I", "-S", "-B", "-X", "utf8", f"{WORK}/{main}"]

@@ -22,7 +22,7 @@ needs_sandbox = pytest.mark.skipif(sandbox_fault() != "", reason=sandbox_fault()
 
 
 def gold(style: str, tests: list[Any], **more: object) -> str:
-    return json.dumps({"style": style, "tests": tests, "seconds": 2, **more})
+    return json.dumps({"style": style, "tests": tests, "seconds": 1, **more})
 
 
 ADD = gold("stdin", [{"input": "1 2\n", "output": "3\n"}, {"input": "2.5 4\n", "output": "6.5"}])
@@ -95,7 +95,7 @@ def test_only_the_outermost_tuple_counts_as_a_list() -> None:
         ("import sys\nsys.exit('no')", ADD, "fails test 0 of 2: ended with code 1: no"),
         ("raise KeyError('x')", ADD, "fails test 0 of 2: ended with code 1: KeyError: 'x'"),
         ("def (", ADD, "fails test 0 of 2: ended with code 1: SyntaxError: invalid syntax"),
-        ("while True:\n    pass", ADD, "fails test 0 of 2: over its time limit of 2 s a test"),
+        ("while True:\n    pass", ADD, "fails test 0 of 2: over its time limit of 1 s a test"),
         ("while True:\n    print('x' * 100000)", ADD, "fails test 0 of 2: printed too much"),
         ("x = bytearray(3 << 30)", ADD, "fails test 0 of 2: ended with code 1: MemoryError"),
         ("def join(a, b):\n    return (*a, b)", JOIN, "passes all of 2 tests"),
@@ -104,7 +104,7 @@ def test_only_the_outermost_tuple_counts_as_a_list() -> None:
         ("def join(a, b):\n    return [a[0], 2, 3]", JOIN, "fails test 1 of 2: IndexError: list index out of range"),
         ("def joined(a, b):\n    return a", JOIN, "fails test 0 of 2: AttributeError: module 'program' has no attribute 'join'"),
         ("def join(a, b):\n    return {1, 2, 3}", JOIN, "fails test 0 of 2: TypeError: the result holds a set, which no test expects"),
-        ("def join(a, b):\n    while a:\n        pass\n    return [b]", JOIN, "fails test 0 of 2: over its time limit of 2 s a test"),
+        ("def join(a, b):\n    while a:\n        pass\n    return [b]", JOIN, "fails test 0 of 2: over its time limit of 1 s a test"),
         ("def after(x):\n    return x + 1\nif __name__ == '__main__':\n    print(input())", NEXT, "passes all of 2 tests"),
         ("def after(x):\n    return 2", NEXT, "fails test 1 of 2: AssertionError: "),
         ("import sys\nsys.exit(0)", NEXT, "fails test 0 of 2: SystemExit: 0"),
@@ -125,12 +125,12 @@ def test_the_first_failing_test_and_its_reason_are_said(program: str, wanted: st
     details = json.loads(found.details)
     assert details["tests"] == 2
     assert details["first_failing"] == (None if found.verdict == "correct" else details["passed"])
-    assert details["seconds"] > 0
+    assert details["seconds"] >= 0
 
 
 @needs_sandbox
 def test_expected_results_stay_outside_and_inputs_cannot_be_read_in_advance() -> None:
-    program = "import os\nfound = [n for d in ('/w', '/tmp') for n in os.listdir(d)]\ndef join(a, b):\n    return found"
+    program = "import os\nfound = sorted(n for d in ('/w', '/tmp') for n in os.listdir(d))\ndef join(a, b):\n    return found"
     assert 'returned ["driver.py", "program.py"]' in judged(program, JOIN).explanation
 
 
@@ -143,7 +143,7 @@ def test_a_setup_comes_before_the_program_and_imports_from_the_future_before_it(
 @needs_sandbox
 def test_packed_tests_are_the_same_tests() -> None:
     packed = base64.b64encode(zlib.compress(json.dumps(json.loads(ADD)["tests"]).encode())).decode()
-    wanted = json.dumps({"style": "stdin", "packed": packed, "seconds": 2})
+    wanted = json.dumps({"style": "stdin", "packed": packed, "seconds": 1})
     assert read_tests(wanted) == read_tests(ADD)
     assert judged("print(sum(map(float, input().split())))", wanted).verdict == "correct"
 
@@ -180,7 +180,7 @@ def test_an_answer_without_a_program_is_told_from_a_wrong_one(text: str, how: di
         (gold("asserts", ["x"], seconds=0), "above 0"),
         (gold("asserts", ["x"], seconds=True), "above 0"),
         (json.dumps({"style": "asserts", "packed": "?", "seconds": 1}), "packed tests cannot be read"),
-        (json.dumps({"style": "asserts", "packed": base64.b64encode(b"x").decode(), "seconds": 1}), "packed tests are damaged"),
+        (json.dumps({"style": "asserts", "packed": base64.b64encode(b"no zlib").decode(), "seconds": 1}), "packed tests are damaged"),
     ],
 )
 @needs_sandbox
