@@ -75,18 +75,27 @@ class Outcome:
 
 
 def sandbox_fault() -> str:
-    """Empty where programs can be judged on this machine, else what is missing and the mend. Tried once a process by running one."""
-    return _found()[1]
+    """Empty where programs can be judged on this machine, else what is missing and the mend. Found out by running one."""
+    try:
+        require_sandbox()
+    except RuntimeError as error:
+        return str(error)
+    return ""
 
 
-def require_sandbox() -> None:
-    """Returns where programs can be judged here.
+@lru_cache(maxsize=1)
+def require_sandbox() -> Path:
+    """The bubblewrap that works here, tried once a process; a failure is not kept, since it may have been the machine's for a moment.
 
     Raises:
-        RuntimeError: they cannot; the message says why and what to do.
+        RuntimeError: there is none; the message says why and what to do.
     """
-    if fault := sandbox_fault():
-        raise RuntimeError(fault)
+    why = "found no `bwrap`"
+    for program in sandbox_tools.bubblewraps():
+        why = fault_of(program)
+        if not why:
+            return program
+    raise RuntimeError(f"programs cannot be run safely on this machine: {why}; {_MEND}")
 
 
 def run(files: Mapping[str, str], *, main: str, given: bytes = b"", limits: Limits | None = None) -> Outcome:
@@ -97,21 +106,7 @@ def run(files: Mapping[str, str], *, main: str, given: bytes = b"", limits: Limi
     Raises:
         RuntimeError: there is no sandbox on this machine.
     """
-    require_sandbox()
-    program = _found()[0]
-    assert program is not None
-    return _run(program, files, main, given, limits or Limits())
-
-
-@lru_cache(maxsize=1)
-def _found() -> tuple[Path | None, str]:
-    """The bubblewrap that works here, or why none does."""
-    why = "found no `bwrap`"
-    for program in sandbox_tools.bubblewraps():
-        why = fault_of(program)
-        if not why:
-            return program, ""
-    return None, f"programs cannot be run safely on this machine: {why}; {_MEND}"
+    return _run(require_sandbox(), files, main, given, limits or Limits())
 
 
 def fault_of(bubblewrap: Path) -> str:
@@ -123,7 +118,7 @@ def fault_of(bubblewrap: Path) -> str:
         "try:\n    os.fork()\nexcept PermissionError:\n    print(os.getuid(), len(seen), os.listdir('/w'))\n"
     )
     try:
-        outcome = _run(bubblewrap, {"trial.py": trial}, "trial.py", b"", Limits())
+        outcome = _run(bubblewrap, {"trial.py": trial}, "trial.py", b"", Limits(wall_seconds=60))
     except (ImportError, OSError) as error:
         return str(error)
     if outcome.output.decode(errors="replace").strip() == f"{NOBODY} 1 ['trial.py']":
