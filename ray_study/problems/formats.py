@@ -23,7 +23,11 @@ def choice_request(num_choices: int) -> str:
 
 
 LONG_CHOICE = choice_request(4)
-REQUESTS = (LONG, *(choice_request(number) for number in range(2, MOST_CHOICES + 1)), SHORT)
+CODE_ROLE = "You are an expert Python programmer. Write a program that gives the right answer for every input that the task allows."
+CODE_REQUEST = "Put the whole program, with the imports that it needs, into one code block that starts with ```python and ends with ```."
+WITHOUT_REQUEST: frozenset[Kind] = frozenset({"code", "instructions"})
+"""Kinds whose prompts say by themselves what form the answer has: a program stands in a fenced block, not in a box."""
+REQUESTS = (LONG, *(choice_request(number) for number in range(2, MOST_CHOICES + 1)), SHORT, CODE_REQUEST)
 
 
 def with_request(prompt: str, kind: Kind, request: Request, num_choices: int = 4) -> str:
@@ -31,7 +35,7 @@ def with_request(prompt: str, kind: Kind, request: Request, num_choices: int = 4
 
     `long` is the wording of the study; `spaced` is the same as its authors' evaluation has it, with a space after the line break.
     """
-    if request == "none":
+    if request == "none" or kind in WITHOUT_REQUEST:
         return prompt
     if request == "short":
         return f"{prompt}\n{SHORT}"
@@ -40,10 +44,10 @@ def with_request(prompt: str, kind: Kind, request: Request, num_choices: int = 4
 
 
 def without_request(prompt: str) -> str:
-    """The prompt without the request that `with_request` put at its end."""
+    """The prompt without the request at its end, and without the role before a task for a program."""
     for request in REQUESTS:
         prompt = prompt.removesuffix(request)
-    return prompt.rstrip()
+    return prompt.removeprefix(CODE_ROLE).strip()
 
 
 def last_box(text: str) -> str | None:

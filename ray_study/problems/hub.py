@@ -97,6 +97,24 @@ def commit_of(name: str, revision: str) -> dict[str, str]:
     return {"commit": str(commit)}
 
 
+def download(name: str, file: str, commit: str | None) -> Path:
+    """One file of a data set of the hub at a commit, in the hub's own cache: for sets whose loading script nothing runs any more.
+
+    Raises:
+        ValueError: it cannot be had.
+    """
+    # As above: only a study that reads the hub pays for its client.
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    try:
+        return Path(hf_hub_download(name, file, repo_type="dataset", revision=commit))
+    except _client_errors(HfHubHTTPError) as error:
+        raise ValueError(
+            f"could not read {file!r} of data set {name!r} ({type(error).__name__}); give a local directory with it"
+        ) from error
+
+
 def _client_errors(http_error: type[Exception]) -> tuple[type[Exception], ...]:
     # The hub's client has changed its HTTP library twice; its own error still derives from that library's base class,
     # which is what a failed connection raises.

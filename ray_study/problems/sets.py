@@ -96,6 +96,8 @@ class PublishedSet:
     has_ids: bool = False
     access: str = ""
     """How to get it where it is gated; empty where anybody may read it."""
+    files: tuple[str, ...] = ()
+    """JSONL files that hold the rows, where the set is not read as tables; of the hub or of a local directory."""
     options: type[SetOptions] = SetOptions
 
 
@@ -205,8 +207,16 @@ def _rows(described: PublishedSet, options: SetOptions) -> files.Rows:
     if options.path is not None and not Path(where).is_dir():
         return files.read(_kind(where), where, described.columns)
     commit = identity(described, options).get("commit")
+    if described.files:
+        return chain.from_iterable(_file(described, where, one, commit) for one in described.files)
     published: Sequence[str | None] = (None,) if Path(where).is_dir() else described.subsets
     return chain.from_iterable(_table(described, where, one, commit) for one in ((options.subset,) if options.subset else published))
+
+
+def _file(described: PublishedSet, name: str, file: str, commit: str | None) -> files.Rows:
+    path = Path(name) / file if Path(name).is_dir() else hub.download(name, file, commit)
+    files.exists(str(path), f"{file} of {described.name}")
+    return files.read("jsonl", str(path), described.columns)
 
 
 def _table(described: PublishedSet, name: str, part: str | None, commit: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:

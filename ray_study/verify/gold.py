@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable, Collection, Iterable
 
 from ray_study.rows import Kind, Problem
+from ray_study.verify.code import why_gold_code_fails
 from ray_study.verify.countdown import why_gold_countdown_fails
+from ray_study.verify.instructions import why_gold_instructions_fail
 from ray_study.verify.judging import TIMEOUT_SECONDS
 from ray_study.verify.math_pool import math_workers
 from ray_study.verify.maths import gold_to_parse, why_gold_math_fails
+from ray_study.verify.needs import require
 from ray_study.verify.refusal import why_gold_refusal_fails
 from ray_study.verify.simple import why_gold_choice_fails, why_gold_exact_fails, why_gold_number_fails, why_gold_yes_no_fails
 
@@ -23,6 +26,8 @@ GOLD_CHECKS: dict[Kind, Callable[[str, float], str]] = {
     "yes_no": why_gold_yes_no_fails,
     # A judge reads whatever stands there.
     "judged": lambda gold, seconds: "",
+    "code": why_gold_code_fails,
+    "instructions": why_gold_instructions_fail,
 }
 _MOST_NAMED = 10
 
@@ -49,10 +54,17 @@ def gold_faults(problems: Iterable[Problem], *, num_workers: int | None = None) 
     Args:
         problems: May be a generator: only the golds that need a parser are kept, each once.
         num_workers: How many golds are parsed at once; by default one a core.
+
+    Raises:
+        ValueError: What judges a kind among them cannot be had on this machine: none of its problems may be asked.
     """
     faults: dict[int, str] = {}
+    kinds: set[Kind] = set()
     to_parse: dict[str, list[tuple[int, str]]] = {}
     for place, problem in enumerate(problems):
+        if problem.kind not in kinds:
+            require([problem.kind])
+            kinds.add(problem.kind)
         name = f"problem {problem.id!r} of {problem.source!r} ({problem.kind})"
         text = gold_to_parse(problem.answer) if problem.kind == "math" else None
         if text is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from ray_study.rows import Attempt, GradedAttempt, Judgement, Problem, Reads
-from ray_study.verify.judging import JUDGES, TIMEOUT_SECONDS, lenient_answer, strict_answer
+from ray_study.verify.judging import JUDGES, TIMEOUT_SECONDS, lenient_answer, lenient_view, strict_answer
 from ray_study.verify.math_pool import Question, Reply, math_workers
 from ray_study.verify.maths import Pair, asked_pair, decided
 
@@ -22,30 +24,32 @@ def grade(
     """The attempts with their strict and lenient verdicts, in the order given: those of `judge` and `judge_lenient`.
 
     What needs no computer algebra is decided here. The rest is asked of worker processes, each pair of gold and answer once,
-    however many attempts gave that answer.
+    however many attempts gave that answer; programs run in their sandboxes meanwhile.
 
     Args:
         attempts: What was answered; one that was never asked (`refused`) gets the verdict `error` and keeps its explanation.
         problems: By id, one for each attempt at least.
-        num_workers: How many comparisons by math-verify run at once; more than the machine has cores are not started.
+        num_workers: How many comparisons by math-verify, and how many programs, run at once; never more than the machine has cores.
         timeout_seconds: Wall clock of one comparison.
         reads: Where the answer is looked for; with `answer` the verdicts are those of `judge` and `judge_lenient`.
 
     Raises:
         ValueError: An attempt's problem is missing.
+        RuntimeError: What judges a kind cannot be had here, such as the sandbox for programs.
     """
     missing = sorted({attempt.problem_id for attempt in attempts} - problems.keys())
     if missing:
         raise ValueError(f"{len(missing)} of the attempts' problems are missing, {missing[0]!r} first; pass the problems that were asked")
-    known: dict[tuple[str, str], Judgement | Pair] = {}
+    known: dict[tuple[str, str], Judgement | Pair | Future[Judgement]] = {}
     found = [_answers(attempt, problems[attempt.problem_id], reads) for attempt in attempts]
-    for attempt, answers in zip(attempts, found, strict=True):
-        problem = problems[attempt.problem_id]
-        for answer in set(answers):
-            if isinstance(answer, str) and (problem.id, answer) not in known:
-                known[problem.id, answer] = _judgement_or_pair(problem, answer, timeout_seconds)
-    pairs = {pair for pair in known.values() if not isinstance(pair, Judgement)}
-    replies = math_workers().ask_many(pairs, timeout_seconds=timeout_seconds, num_workers=num_workers) if pairs else {}
+    with ThreadPoolExecutor(max(1, min(num_workers, os.cpu_count() or 1))) as programs:
+        for attempt, answers in zip(attempts, found, strict=True):
+            problem = problems[attempt.problem_id]
+            for answer in set(answers):
+                if isinstance(answer, str) and (problem.id, answer) not in known:
+                    known[problem.id, answer] = _judgement_or_pair(problem, answer, timeout_seconds, programs)
+        pairs = {pair for pair in known.values() if isinstance(pair, tuple)}
+        replies = math_workers().ask_many(pairs, timeout_seconds=timeout_seconds, num_workers=num_workers) if pairs else {}
 
     def judgement(attempt: Attempt, answer: str | Judgement) -> Judgement:
         return answer if isinstance(answer, Judgement) else _settled(answer, known[attempt.problem_id, answer], replies)
@@ -65,8 +69,13 @@ def _answers(attempt: Attempt, problem: Problem, reads: Reads) -> tuple[str | Ju
     return strict, lenient_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened, reads=reads)
 
 
-def _judgement_or_pair(problem: Problem, answer: str, timeout_seconds: float) -> Judgement | Pair:
-    """The judgement on an answer, or what a worker has to be asked for it."""
+def _judgement_or_pair(
+    problem: Problem, answer: str, timeout_seconds: float, programs: ThreadPoolExecutor
+) -> Judgement | Pair | Future[Judgement]:
+    """The judgement on an answer, what a worker has to be asked for it, or the program's run."""
+    if problem.kind == "code":
+        # Threads only wait: the program runs in a process of its own.
+        return programs.submit(JUDGES["code"], answer, problem.answer, timeout_seconds)
     if problem.kind != "math":
         return JUDGES[problem.kind](answer, problem.answer, timeout_seconds)
     pair = asked_pair(answer, problem.answer)
@@ -74,9 +83,11 @@ def _judgement_or_pair(problem: Problem, answer: str, timeout_seconds: float) ->
     return pair if reply is None else Judgement(verdict=reply[0], answer=answer, explanation=reply[1])
 
 
-def _settled(answer: str, known: Judgement | Pair, replies: Mapping[Question, Reply]) -> Judgement:
+def _settled(answer: str, known: Judgement | Pair | Future[Judgement], replies: Mapping[Question, Reply]) -> Judgement:
     if isinstance(known, Judgement):
         return known
+    if isinstance(known, Future):
+        return known.result()
     verdict, explanation = replies[known]
     return Judgement(verdict=verdict, answer=answer, explanation=explanation)
 
@@ -91,6 +102,6 @@ def graded(attempt: Attempt, problem: Problem, strict: Judgement, lenient: Judge
         cluster=problem.cluster,
         verdict=strict.verdict,
         answer=strict.answer,
-        lenient_verdict=lenient.verdict,
+        lenient_verdict=lenient_view(problem.kind, lenient).verdict,
         details=strict.details,
     )

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from ray_study.rows import FinishReason, Judgement, Kind, Reads
 from ray_study.verify.answers import last_box
+from ray_study.verify.code import fenced_code, judge_code, unfenced_code
 from ray_study.verify.countdown import judge_countdown, last_expression
+from ray_study.verify.instructions import judge_instructions, loosely
 from ray_study.verify.maths import judge_math
 from ray_study.verify.reading import FIRST, SAID, last_yes_no, part_to_read
 from ray_study.verify.refusal import judge_refusal
@@ -32,11 +34,31 @@ JUDGES: dict[Kind, Compare] = {
     "number": judge_number,
     "refusal": judge_refusal,
     "yes_no": judge_yes_no,
+    "code": judge_code,
+    "instructions": judge_instructions,
     "judged": _nobody_asked,
 }
 
-NEEDS_NO_BOX: dict[Kind, Callable[[str], str | None]] = {"refusal": str.strip, "judged": str.strip, "yes_no": last_yes_no}
-"""What is the answer of kinds that no prompt asks a box for."""
+LENIENT_VIEWS: dict[Kind, Callable[[Judgement], Judgement]] = {"instructions": loosely}
+"""Kinds whose lenient verdict is another view of the same judgement."""
+
+NEEDS_NO_BOX: dict[Kind, Callable[[str], str | None]] = {
+    "refusal": str.strip,
+    "yes_no": last_yes_no,
+    "code": fenced_code,
+    "instructions": str.lstrip,
+    "judged": str.strip,
+}
+"""What of the text is the answer, for the kinds that no prompt asks a box for."""
+
+_TEXT = "text after the thinking"
+_SOUGHT: dict[Kind, str] = {
+    "refusal": _TEXT,
+    "yes_no": "yes or no after the thinking",
+    "code": "fenced program after the thinking",
+    "instructions": _TEXT,
+    "judged": _TEXT,
+}
 
 WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
     "math": last_number,
@@ -44,6 +66,7 @@ WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
     "choice": last_letter,
     "exact": last_line,
     "number": last_number,
+    "code": unfenced_code,
 }
 """What `judge_lenient` takes as the answer where there is no box."""
 
@@ -59,8 +82,9 @@ def judge(
 ) -> Judgement:
     r"""The strict verdict on one text: the answer is the last `\boxed{}` after the last `</think>`, and nothing else.
 
-    `unfinished` is a text cut at its cap without an answer, or thinking that was opened and never closed. A refusal, and yes
-    or no, need no box. May be called from any thread, Ray task or actor, notebook or script: what can hang runs in a process of its own.
+    `unfinished` is a text cut at its cap without an answer, or thinking that was opened and never closed. A refusal, and yes or no, need
+    no box, a program stands in the last fenced block, and instructions are followed by the whole answer. May be called from any thread,
+    Ray task or actor, notebook or script: what can hang runs in a process of its own.
 
     Args:
         kind: Which verifier judges.
@@ -71,8 +95,8 @@ def judge(
         timeout_seconds: Wall clock of one comparison by math-verify.
 
     Raises:
-        ValueError: No verifier is known for the kind.
-        RuntimeError: The math worker cannot start (math-verify is not installed, for one).
+        ValueError: No verifier is known for the kind, or the checkers of instructions are not installed.
+        RuntimeError: The math worker cannot start (math-verify is not installed, for one), or there is no sandbox for programs here.
     """
     compare = _compare_of(kind)
     answer = strict_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
@@ -95,7 +119,12 @@ def judge_lenient(
     """
     compare = _compare_of(kind)
     answer = lenient_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
-    return answer if isinstance(answer, Judgement) else compare(answer, gold, timeout_seconds)
+    return answer if isinstance(answer, Judgement) else lenient_view(kind, compare(answer, gold, timeout_seconds))
+
+
+def lenient_view(kind: Kind, judgement: Judgement) -> Judgement:
+    """The lenient judgement on an answer of which the strict one is known."""
+    return LENIENT_VIEWS[kind](judgement) if kind in LENIENT_VIEWS else judgement
 
 
 def strict_answer(kind: Kind, text: str, *, finish_reason: FinishReason, thinking_opened: bool, reads: Reads = "answer") -> str | Judgement:
@@ -146,12 +175,8 @@ def _answer_in(kind: Kind, part: str, reads: Reads) -> str | None:
     return SAID[kind](part) if not answer and reads != "answer" and kind in SAID else answer
 
 
-_TEXT = "text after the thinking"
-_LOOKED_FOR: dict[Kind, str] = {"refusal": _TEXT, "judged": _TEXT, "yes_no": "yes or no after the thinking"}
-
-
 def _without_answer(kind: Kind, finish_reason: FinishReason) -> Judgement:
-    what = _LOOKED_FOR.get(kind, r"filled \boxed{} after the thinking")
+    what = _SOUGHT.get(kind, r"filled \boxed{} after the thinking")
     if finish_reason == "length":
         return Judgement(verdict="unfinished", answer=None, explanation=f"cut at the cap without a {what}")
     return Judgement(verdict="no_answer", answer=None, explanation=f"no {what}")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ray_study.rows import KINDS, UNJUDGED
-from ray_study.verify import judge
+from ray_study.verify import judge, missing
 
 CASES = Path(__file__).parents[2] / "cases"
 _REPEATED = re.compile(r"⟦(.*?)⟧×(\d+)", re.DOTALL)
@@ -29,6 +29,8 @@ def label(row: dict[str, Any]) -> str:
 
 
 def verdict(row: dict[str, Any]) -> str:
+    if fault := missing([row["kind"]]):
+        pytest.skip(str(fault))
     text = _REPEATED.sub(lambda found: found.group(1) * int(found.group(2)), row["text"])
     how = {word: row[word] for word in ("finish_reason", "thinking_opened") if word in row}
     seconds = 2 if row.get("verdict") == "unjudged" else 30

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ray_study import tables
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, GradedAttempt, Problem
+from ray_study.verify import sandbox_fault
 from ray_study.verify.shards import MANY_SHARDS, ROWS_AT_ONCE, free_cpus, judge_shards
 
 
@@ -14,7 +16,9 @@ def problem(number: int) -> Problem:
     return Problem(id=f"p{number}", source="s", kind="number", prompt="?", answer=str(number), cluster="c", solution="")
 
 
+TESTS = json.dumps({"style": "asserts", "tests": ["assert f(1) == 2"], "seconds": 5})
 PROBLEMS = {f"p{number}": problem(number) for number in range(50)}
+PROBLEMS["code"] = Problem(id="code", source="s", kind="code", prompt="?", answer=TESTS, cluster="c", solution="")
 
 
 def attempt(number: int, sample: int) -> Attempt:
@@ -56,12 +60,19 @@ def test_many_shards_are_judged_over_the_cluster_and_a_failed_one_keeps_the_othe
     names = [f"{number:02d}" for number in range(MANY_SHARDS + 2)]
     for number, name in enumerate(names):
         write(tmp_path, name, range(number, number + 5))
+    if not sandbox_fault():
+        programs = ["```python\nf = (1).__add__\n```", "```python\nf = abs\n```"]
+        rows = [Attempt.of_text("code", text, sample=sample) for sample, text in enumerate(programs)]
+        tables.write(rows, tmp_path / "attempts/programs.parquet", Attempt)
+        names.append("programs")
     assert free_cpus() == 0
     with connect(num_cpus=2, num_gpus=0):
         assert free_cpus() >= 2
         judge(tmp_path, names)
         assert list(tables.names(tmp_path / "verdicts")) == names
-        assert {row.verdict for row in tables.read(tmp_path / "verdicts", GradedAttempt)} == {"correct", "wrong"}
+        graded = tables.read(tmp_path / "verdicts", GradedAttempt)
+        assert {row.verdict for row in graded} == {"correct", "wrong"}
+        assert [row.verdict for row in graded if row.kind == "code"] == (["correct", "wrong"] if "programs" in names else [])
         tables.delete(tmp_path / "verdicts")
         write(tmp_path, names[-1], range(48, 53))
         with pytest.raises(Exception, match="'p50' first"):
