@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Engines:
         """
         self._progress = progress
         self._shard_size = shard_size
-        self._prefix = f"pool-{digest(owner)}-"
+        self._prefix = _prefix(owner)
         self._open: Pool | None = None
         self._key = ""
         self._opened_with = ""
@@ -75,10 +75,11 @@ class Engines:
             self._open.close()
         self._open, self._key, self._opened_with = None, "", ""
 
-    def close_left(self) -> None:
-        """Closes the pools that an earlier driver of this owner left: Serve's replicas outlive a driver that was killed."""
-        for name in delete_all(self._prefix):
-            log.warning("ended %s, which a driver of this study had left", name)
+    def close_left(self, owners: Iterable[str]) -> None:
+        """Closes the pools that earlier drivers of these owners left: Serve's replicas outlive a driver that was killed."""
+        for owner in owners:
+            for name in delete_all(_prefix(owner)):
+                log.warning("ended %s, which a driver of this study had left", name)
 
     def _take(self, checkpoint: str, resources: ServeResources, model: Model, key: str) -> Pool:
         with self._changed:
@@ -105,3 +106,7 @@ class Engines:
             trust_remote_code=model.trust_remote_code,
         )
         self._key = key
+
+
+def _prefix(owner: str) -> str:
+    return f"pool-{digest(owner)}-"

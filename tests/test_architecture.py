@@ -40,7 +40,8 @@ LAYERS: dict[int, set[str]] = {
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
         *("runs", "results", "retention", "publish", "recall", "working", "engines", "study"),
-        *("plan", "plan_datasets", "faults", "lengths", "making", "fitting", "status", "__main__"),
+        *("plan", "plan_datasets", "faults", "lengths", "making", "fitting", "status", "owed", "__main__"),
+        *("commands", "checks", "same_items", "following", "rescore", "capped", "exam_only"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}
@@ -64,7 +65,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "mlflow": ("tracking",),
     "datasets": ("problems",),
     "datasketch": ("problems",),
-    "rich": ("__main__",),
+    "rich": ("commands",),
     "matplotlib": ("analyze",),
     "polars": ("analyze",),
 }

@@ -12,10 +12,11 @@ from pathlib import Path
 from ray_study import generate, materials
 from ray_study.chat import Chat
 from ray_study.evaluate.suite import Exam, is_owed
-from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, verdicts_literal
+from ray_study.grid import ANSWERS_VERSION, answers_literal, planned, verdicts_literal
 from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions
+from ray_study.owed import answers_mark, note_failure
 from ray_study.rows import Attempt, Checkpoint
 from ray_study.serving import Pool
 from ray_study.store import ClaimLost, Result, Store, Workspace, fingerprint
@@ -62,23 +63,41 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
         exams: the suite; those that ask for other steps are left out.
     """
     run = next(each for each in planned(lab.study) if each.id == checkpoint.run)
-    model = run.model
-    exams = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
+    owed = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
+    # Step 0 is scored once for all runs of a model.
+    return sit(lab, checkpoint, run.model, run.name if checkpoint.step else run.model, owed)
+
+
+def sit(lab: Lab, checkpoint: Checkpoint, model: str, name: str, exams: Sequence[Exam]) -> list[Cell]:
+    """The cells of one checkpoint at all of these exams, as `score_checkpoint` gives them.
+
+    Args:
+        lab: where it is worked.
+        checkpoint: what is scored.
+        model: which of the sweep file's models it is a checkpoint of.
+        name: what people call what is scored, beside its step.
+        exams: those that it sits.
+    """
     missing = [exam for exam in exams if stored(lab, exam, checkpoint, model) is None]
+    for exam in missing:
+        # An older failure is over: the cell is tried again.
+        note_failure(lab.store, answers_mark(lab.study, exam.name, checkpoint.fingerprint, model), "")
     if missing and not has_weights(Path(checkpoint.path)):
         failed = dict.fromkeys((exam.name for exam in missing), gone(Path(checkpoint.path)))
     else:
         failed = _ask(lab, checkpoint, model, missing) if missing else {}
-    return [_cell(lab, exam, checkpoint, run, failed.get(exam.name, "")) for exam in exams]
+    return [_cell(lab, exam, checkpoint, (model, name), failed.get(exam.name, "")) for exam in exams]
 
 
-def _cell(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun, why: str) -> Cell:
+def _cell(lab: Lab, exam: Exam, checkpoint: Checkpoint, of: tuple[str, str], why: str) -> Cell:
     verdicts = None
     if not why:
         try:
-            verdicts = _judge(lab, exam, checkpoint, run)
+            verdicts = _judge(lab, exam, checkpoint, of)
         except _ONE_CHECKPOINTS as error:
             why = _reason(error)
+    # For `status`, which tells it when this driver has ended.
+    note_failure(lab.store, answers_mark(lab.study, exam.name, checkpoint.fingerprint, of[0]), why)
     return Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why=why)
 
 
@@ -155,8 +174,9 @@ def _workspace(store: Store, exam: Exam, inputs: Mapping[str, object]) -> Worksp
     return store.workspace("answers", fingerprint("answers", ANSWERS_VERSION, inputs), [exam.source])
 
 
-def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Result:
-    inputs = answers_inputs(lab, exam, checkpoint.fingerprint, run.model)
+def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, of: tuple[str, str]) -> Result:
+    model, name = of
+    inputs = answers_inputs(lab, exam, checkpoint.fingerprint, model)
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         attempts = [attempt for name in sorted(workspace.shards()) for attempt in workspace.read(name, Attempt)]
@@ -168,14 +188,13 @@ def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Res
             "num_tokens": sum(attempt.num_tokens for attempt in attempts),
             "num_clipped": sum(attempt.cap < exam.sampling.max_tokens for attempt in attempts),
             "conditions": sorted({attempt.conditions for attempt in attempts}),
-            "stop_ids": list(Chat(checkpoint.path, trust_remote_code=lab.study.models[run.model].trust_remote_code).stop_ids),
+            "stop_ids": list(Chat(checkpoint.path, trust_remote_code=lab.study.models[model].trust_remote_code).stop_ids),
             "step": checkpoint.step,
             "run": checkpoint.run,
         }
 
     answers = lab.store.make("answers", inputs, build, version=ANSWERS_VERSION, sources=[exam.source])
-    # Step 0 is scored once for all runs of a model.
-    label = f"{run.name if checkpoint.step else run.model} step {checkpoint.step}, {exam.name}"
+    label = f"{name} step {checkpoint.step}, {exam.name}"
     return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(answers), label)
 
 
