@@ -37,12 +37,9 @@ THINKING = "First I look at what is asked, then I try each possibility in turn a
 
 def problems(number: int) -> list[Problem]:
     empty = Problem(id="", source="made", kind="choice", prompt="?", answer="", cluster="", solution="")
-    return [
-        replace(empty, id=f"c{index}", answer="ABCD"[index % 4])
-        if index % 2
-        else replace(empty, id=f"e{index}", kind="exact", answer=f"word {index}")
-        for index in range(number)
-    ]
+    letters = [replace(empty, id=f"c{index}", answer="ABCD"[index % 4]) for index in range(0, number, 2)]
+    texts = [replace(empty, id=f"e{index}", kind="exact", answer=f"word {index}") for index in range(1, number, 2)]
+    return [*letters, *texts]
 
 
 def attempts(items: Sequence[Problem]) -> Iterator[Attempt]:

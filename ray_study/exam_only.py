@@ -19,6 +19,7 @@ from ray_study.config import Evaluation, Model, Problems, Resources, Study
 from ray_study.evaluate import Cell, exams, sit
 from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab, base_directory, load_problems
+from ray_study.model_files import download
 from ray_study.rows import Checkpoint, Score
 from ray_study.runs import checkpoint_at
 from ray_study.settings import Settings
@@ -114,9 +115,6 @@ def find_models(place: str, settings: ModelSettings, *, step_folders: bool, trus
 
 
 def _of_the_hub(place: str, made: Callable[..., Model], *, step_folders: bool) -> list[Named]:
-    # Torch comes with it: only who asks for the Hub waits for that here.
-    from ray_study.model_files import download  # noqa: PLC0415
-
     parts = _HUB_NAME.fullmatch(place)
     if parts is None:
         raise ValueError(f"--model {place}: expected a directory, or owner/name[@revision][/folder] of the Hub")

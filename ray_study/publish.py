@@ -73,18 +73,19 @@ class Publisher:
         """Publishes the data sets with their cards, and the exams, at the parent run."""
         self._datasets = datasets
         self.exams(exams)
-        for name, result in datasets.items():
-            self._tracker.dataset(self._parent, name, _dataset_facts(result), "training")
-            self._tracker.files(self._parent, [f"{result.path}/{file}" for file in cards.FILES], f"datasets/{name}")
-        for run in planned(self._study):
-            with self._one_at_a_time():
+        with self._one_at_a_time():
+            for name, result in datasets.items():
+                self._tracker.dataset(self._parent, name, _dataset_facts(result), "training")
+                self._tracker.files(self._parent, [f"{result.path}/{file}" for file in cards.FILES], f"datasets/{name}")
+            for run in planned(self._study):
                 self._run(as_row(run, status="owed"))
 
     def exams(self, exams: Sequence[Exam]) -> None:
         """Publishes the exams at the parent run."""
         self._exams = {exam.name: exam for exam in exams}
-        for exam in exams:
-            self._tracker.dataset(self._parent, exam.name, _exam_facts(exam), "eval")
+        with self._one_at_a_time():
+            for exam in exams:
+                self._tracker.dataset(self._parent, exam.name, _exam_facts(exam), "eval")
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

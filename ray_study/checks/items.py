@@ -19,6 +19,8 @@ from ray_study.config import Dataset
 from ray_study.rows import Problem
 
 _OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s", re.MULTILINE)
+PATIENCE_SECONDS = 120.0
+"""For a process that makes the items again."""
 LEAST_CHANCE = 1e-4
 """Gold letters that chance would spread so unevenly more rarely than this are no chance."""
 
@@ -27,6 +29,8 @@ def gold_letters(subject: Subject) -> Finding:
     """Whether the gold letters of each choice benchmark are spread as chance would spread them."""
     choices = {name: [item for item in items if item.kind == "choice"] for name, items in subject.exams.items()}
     choices = {name: items for name, items in choices.items() if items}
+    if not subject.exams:
+        return unknown(because(subject, "there are no items yet"))
     if not choices:
         return not_applicable("no benchmark at hand asks for a letter")
     said = {name: _histogram(items) for name, items in choices.items()}
@@ -69,7 +73,10 @@ def item_order(subject: Subject) -> Finding:
     asked = json.dumps({name: subject.study.problems[name].model_dump(mode="json") for name in here})
     environment = {**os.environ, "PYTHONHASHSEED": "20" if os.environ.get("PYTHONHASHSEED") != "20" else "21"}
     program = [sys.executable, "-m", same_items.__name__]
-    done = subprocess.run(program, input=asked, capture_output=True, text=True, env=environment, check=False)
+    try:
+        done = subprocess.run(program, input=asked, capture_output=True, text=True, env=environment, check=False, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return unknown(f"the other process had not made the items after {PATIENCE_SECONDS:.0f} s")
     if done.returncode:
         return unknown(f"the other process ended with {done.returncode}: {done.stderr.strip()[-200:]}")
     there = json.loads(done.stdout)
@@ -118,8 +125,13 @@ def contamination(subject: Subject) -> Finding:
         )
     said: list[str] = []
     faults: list[str] = []
+    # Data sets often share their problems.
+    looked_at: dict[tuple[str | None, int], Counter[str]] = {}
     for name, dataset in known.items():
-        found = _overlaps(subject, dataset)
+        key = (dataset.problems, dataset.decontaminate.ngram)
+        if key not in looked_at:
+            looked_at[key] = _overlaps(subject, dataset)
+        found = looked_at[key]
         total = len(subject.sets[str(dataset.problems)])
         text = f"{name}: {sum(found.values())} of {total} training problems stand in a benchmark"
         if found:
