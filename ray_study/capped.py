@@ -38,7 +38,7 @@ def at_caps(study: Study, store: Store, benchmarks: Sequence[str], caps: Sequenc
         if name not in benchmarks:
             continue
         benchmark = study.evaluation.benchmarks[name]
-        directory = store.path(f"verdicts-{verdicts_mark(mark)}/rows")
+        directory = store.path(f"verdicts-{verdicts_mark(study, name, mark)}/rows")
         attempts = measured(tables.columns(directory, GradedAttempt, COLUMNS))
         kinds = {kind for (kind,) in itertools.islice(tables.columns(directory, GradedAttempt, ["kind"]), 1)}
         own = (benchmark.sampling or study.evaluation.sampling).max_tokens

@@ -56,13 +56,17 @@ class Named:
     model: Model
 
 
-def suite_file(name: str) -> Path:
-    """The file of a named suite.
+def suite_file(name: str) -> dict[str, Any]:
+    """What a suite says, as a sweep file would: the content of a file of that name.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none.
     """
-    raise ValueError(f"--suite {name}: there is no such file, and no suite of that name; give a YAML file with `problems` and `evaluation`")
+    if not Path(name).is_file():
+        raise ValueError(
+            f"--suite {name}: there is no such file, and no suite of that name; give a YAML file with `problems` and `evaluation`"
+        )
+    return sweep_file.mapping(Path(name))
 
 
 def read_suite(name: str) -> tuple[Suite, ModelSettings]:
@@ -71,18 +75,17 @@ def read_suite(name: str) -> tuple[Suite, ModelSettings]:
     Raises:
         ValueError: something in it is wrong, or its models are set differently.
     """
-    path = Path(name) if Path(name).is_file() else suite_file(name)
-    raw = sweep_file.mapping(path)
+    raw = suite_file(name)
     try:
         suite = Suite.model_validate({key: raw[key] for key in Suite.model_fields if key in raw})
         settings = [_settings_of(model) for model in (raw.get("models") or {}).values()]
     except ValidationError as error:
-        raise ValueError("\n".join(f"{path}: {line}" for line in sweep_file.faults(error, raw))) from error
+        raise ValueError("\n".join(f"{name}: {line}" for line in sweep_file.faults(error, raw))) from error
     missing = sorted({benchmark.problems for benchmark in suite.evaluation.benchmarks.values()} - set(suite.problems))
     if missing:
-        raise ValueError(f"{path}: its benchmarks name the problems {missing}, which it does not have; it has {sorted(suite.problems)}")
+        raise ValueError(f"{name}: its benchmarks name the problems {missing}, which it does not have; it has {sorted(suite.problems)}")
     if any(each != settings[0] for each in settings):
-        raise ValueError(f"{path}: its models differ in dtype or max_model_len, so it does not say which is meant; keep one of `models`")
+        raise ValueError(f"{name}: its models differ in dtype or max_model_len, so it does not say which is meant; keep one of `models`")
     return suite, settings[0] if settings else ModelSettings()
 
 

@@ -65,19 +65,25 @@ def answers_mark(study: Study, benchmark: str, checkpoint: str, model: str) -> s
     return fingerprint("answers", ANSWERS_VERSION, answers_literal(study, benchmark, checkpoint, model))
 
 
-def verdicts_mark(answers: str, version: int = VERIFY_VERSION) -> str:
-    """The fingerprint of the verdicts that a version of the verifier gives on answers, by their fingerprint."""
-    return fingerprint("verdicts", 1, verdicts_literal(answers, version))
+def verdicts_inputs(study: Study, benchmark: str, answers: str, version: int = VERIFY_VERSION) -> dict[str, object]:
+    """What identifies the verdicts that a version of the verifier gives on the answers to a benchmark, by their fingerprint."""
+    del study, benchmark  # Today answers are read in one way, whatever the benchmark.
+    return verdicts_literal(answers, version)
+
+
+def verdicts_mark(study: Study, benchmark: str, answers: str, version: int = VERIFY_VERSION) -> str:
+    """The fingerprint of those verdicts."""
+    return fingerprint("verdicts", 1, verdicts_inputs(study, benchmark, answers, version))
 
 
 def stored_answers(study: Study, store: Store) -> Iterator[tuple[str, str, MatrixRow]]:
     """The fingerprint of each scored cell's answers, its benchmark and its checkpoint; what several runs share comes once."""
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for row in matrix(study, store):
         for name, cell in row.cells.items():
             mark = answers_mark(study, name, row.fingerprint, row.run.model)
-            if cell.state == "scored" and mark not in seen:
-                seen.add(mark)
+            if cell.state == "scored" and (mark, name) not in seen:
+                seen.add((mark, name))
                 yield mark, name, row
 
 
@@ -145,7 +151,7 @@ class Cells:
         found = self.store.find("answers", answers, [source]) if source is not None else None
         if found is None or source is None:
             return False
-        return self.store.find("verdicts", verdicts_mark(found.fingerprint), [found, source]) is not None
+        return self.store.find("verdicts", verdicts_mark(self.study, benchmark, answers), [found, source]) is not None
 
     def _source(self, name: str) -> Result | None:
         problems = self.study.problems[name]

@@ -22,9 +22,8 @@ from typing import Any
 from ray_study import materials, tables
 from ray_study.claims import claim
 from ray_study.evaluate import subset
-from ray_study.grid import verdicts_literal
 from ray_study.materials import Lab
-from ray_study.owed import MatrixRow, answers_mark, matrix, verdicts_mark
+from ray_study.owed import MatrixRow, answers_mark, matrix, verdicts_inputs, verdicts_mark
 from ray_study.recall import stored_problems
 from ray_study.rows import Attempt, GradedAttempt, Problem
 from ray_study.store import Result, Workspace
@@ -91,12 +90,12 @@ def rescore(lab: Lab, benchmarks: Sequence[str]) -> Rescored:
     """
     found = Rescored()
     cells = list(_cells(lab, benchmarks, found))
-    verdicts = {cell.answers.fingerprint: _verdicts(lab, cell) for cell in cells}
+    verdicts = [_verdicts(lab, cell) for cell in cells]
     with ExitStack() as stack:
-        if any(VERIFY_VERSION not in by_version for by_version in verdicts.values()):
+        if any(VERIFY_VERSION not in by_version for by_version in verdicts):
             stack.enter_context(claim(lab.store, "evaluate"))
-        for cell in cells:
-            _rescore_cell(lab, cell, verdicts[cell.answers.fingerprint], found)
+        for cell, by_version in zip(cells, verdicts, strict=True):
+            _rescore_cell(lab, cell, by_version, found)
     return found
 
 
@@ -108,9 +107,9 @@ def _cells(lab: Lab, benchmarks: Sequence[str], found: Rescored) -> Iterator[_Ce
         for name in (name for name in row.cells if name in benchmarks and row.trained):
             mark = answers_mark(study, name, row.fingerprint, row.run.model)
             answers = lab.store.recall("answers", mark)
-            if answers is None or mark in seen:
+            if answers is None or (mark, name) in seen:
                 continue
-            seen.add(mark)
+            seen.add((mark, name))
             benchmark = study.evaluation.benchmarks[name]
             if benchmark.problems not in problems:
                 problems[benchmark.problems] = stored_problems(lab, benchmark.problems)
@@ -131,7 +130,8 @@ def _verdicts(lab: Lab, cell: _Cell) -> dict[int, Result]:
     """The stored verdicts on a cell's answers by the version of the verifier."""
     found: dict[int, Result] = {}
     for version in range(1, VERIFY_VERSION + 1):
-        result = lab.store.find("verdicts", verdicts_mark(cell.answers.fingerprint, version), [cell.answers, cell.source])
+        mark = verdicts_mark(lab.study, cell.benchmark, cell.answers.fingerprint, version)
+        result = lab.store.find("verdicts", mark, [cell.answers, cell.source])
         if result is not None:
             found[version] = result
     return found
@@ -142,7 +142,7 @@ def _rescore_cell(lab: Lab, cell: _Cell, stored: Mapping[int, Result], found: Re
     if VERIFY_VERSION in stored:
         changes = _judged_again(lab, cell, stored[VERIFY_VERSION])
     else:
-        inputs = verdicts_literal(cell.answers.fingerprint, VERIFY_VERSION)
+        inputs = verdicts_inputs(lab.study, cell.benchmark, cell.answers.fingerprint)
         today = materials.grade(lab, cell.answers, list(cell.items.values()), [cell.source], inputs, cell.name)
         found.judged_anew += 1
         if not stored:

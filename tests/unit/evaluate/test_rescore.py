@@ -43,7 +43,7 @@ def scored(open_bench: Open) -> Bench:
 
 def verdicts_of(bench: Bench, step: int, benchmark: str) -> Path:
     mark = answers_mark(bench.lab.study, benchmark, bench.checkpoints[step].fingerprint, "tiny")
-    return Path(bench.lab.store.path(f"verdicts-{verdicts_mark(mark)}"))
+    return Path(bench.lab.store.path(f"verdicts-{verdicts_mark(bench.lab.study, benchmark, mark)}"))
 
 
 def judged_as(directory: Path, verdict: str) -> GradedAttempt:
@@ -88,7 +88,7 @@ def as_of_version(bench: Bench, directory: Path, version: int) -> Path:
     """Makes a result of verdicts into one of an older version of the verifier."""
     record = json.loads((directory / "record.json").read_text())
     attempts = record["inputs"]["attempts"]
-    older = Path(bench.lab.store.path(f"verdicts-{verdicts_mark(attempts, version)}"))
+    older = Path(bench.lab.store.path(f"verdicts-{verdicts_mark(bench.lab.study, 'sums', attempts, version)}"))
     record |= {"fingerprint": older.name.removeprefix("verdicts-"), "inputs": {"attempts": attempts, "verify": version}}
     (directory / "record.json").write_text(json.dumps(record))
     directory.rename(older)
