@@ -19,7 +19,7 @@ from ray_study.train.tokenizing import tokenize
 
 COMPARED = 4
 """Items of each benchmark whose prompts are rendered both ways."""
-LONGEST = 200
+LONGEST = 64
 """Items of each benchmark, the longest by their characters, whose tokens are counted."""
 NO_MODEL = "no model is at hand"
 
