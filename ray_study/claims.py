@@ -24,6 +24,7 @@ from ray_study.store import Store
 
 log = logging.getLogger(__name__)
 
+ROLES = ("train", "evaluate")
 DEAD_AFTER_SECONDS = 60.0
 BEAT_SECONDS = 10.0
 
@@ -66,25 +67,25 @@ def _claim_one(store: Store, role: str, heart: _Heart) -> Iterator[None]:
 
 def _release(store: Store, role: str, token: str) -> None:
     name = f"claims/{role}.json"
-    with _alone(store, role):
+    with alone(store, role):
         # Whoever took the role over after a long sleep of this machine keeps it.
         if (store.read_json(name) or {}).get("token") == token:
             store.write_claim(name, {"released": True})
 
 
 @contextmanager
-def _alone(store: Store, role: str) -> Iterator[None]:
-    """Nobody else looks at the claim or changes it meanwhile; object stores have no lock."""
+def alone(store: Store, what: str) -> Iterator[None]:
+    """No other process of this store is in such a block of the same name meanwhile; object stores have no lock."""
     if not store.is_local:
         yield
         return
     Path(store.path("claims")).mkdir(parents=True, exist_ok=True)
-    with FileLock(store.path(f"claims/{role}.lock")):
+    with FileLock(store.path(f"claims/{what}.lock")):
         yield
 
 
 def _take(store: Store, role: str, name: str, token: str) -> None:
-    with _alone(store, role):
+    with alone(store, role):
         _refuse_if_held(store, role, name)
         store.write_claim(name, _mine(token))
     if store.is_local:
@@ -156,7 +157,7 @@ def _beat(store: Store, role: str, token: str, stop: threading.Event, heart: _He
 def _beat_once(store: Store, role: str, token: str) -> str:
     """Renews a claim, or says who holds the role instead."""
     name = f"claims/{role}.json"
-    with _alone(store, role):
+    with alone(store, role):
         held = store.read_json(name)
         if held is None or held.get("token") != token:
             return f"process {held['process']} on {held['host']} took it over" if held and "process" in held else "its claim was deleted"
@@ -164,11 +165,17 @@ def _beat_once(store: Store, role: str, token: str) -> str:
     return ""
 
 
+def is_held(store: Store, role: str) -> bool:
+    """Whether a living driver has the role."""
+    held = store.read_json(f"claims/{role}.json")
+    return held is not None and not held.get("released") and is_alive(held)
+
+
 def describe(store: Store) -> list[str]:
     """Who holds which role now, as sentences."""
     lines = []
-    for role in ("train", "evaluate"):
+    for role in ROLES:
         held = store.read_json(f"claims/{role}.json")
-        if held is not None and not held.get("released") and is_alive(held):
+        if is_held(store, role):
             lines.append(f"{role}: process {held['process']} on {held['host']} since {held['since']}")
     return lines

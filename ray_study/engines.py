@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ class Engines:
         """
         self._progress = progress
         self._shard_size = shard_size
-        self._prefix = f"pool-{digest(owner)}-"
+        self._prefix = _prefix(owner)
         self._open_pool = open_pool
         # The one that was used last is the last.
         self._places: dict[str, _Place] = {}
@@ -178,10 +178,11 @@ class Engines:
             if place.pool is not None:
                 place.pool.close()
 
-    def close_left(self) -> None:
-        """Closes the pools that an earlier driver of this owner left: Serve's replicas outlive a driver that was killed."""
-        for name in delete_all(self._prefix):
-            log.warning("ended %s, which a driver of this study had left", name)
+    def close_left(self, owners: Iterable[str]) -> None:
+        """Closes the pools that earlier drivers of these owners left: Serve's replicas outlive a driver that was killed."""
+        for owner in owners:
+            for name in delete_all(_prefix(owner)):
+                log.warning("ended %s, which a driver of this study had left", name)
 
     def _take(self, key: str, asked: _Asked) -> tuple[_Place, bool]:
         """The place of a pool, and whether it is for the caller to open; waits until there is one."""
@@ -246,3 +247,7 @@ def share(resources: ServeResources, parts: int, number: int) -> ServeResources:
 
     fewest = None if resources.min_replicas is None else part(resources.min_replicas)
     return resources.model_copy(update={"replicas": part(resources.replicas), "min_replicas": fewest})
+
+
+def _prefix(owner: str) -> str:
+    return f"pool-{digest(owner)}-"

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import cast
 
 from ray_study import model_files, problems, tables, verify
+from ray_study.claims import alone
 from ray_study.config import Problems, Study
 from ray_study.engines import Engines
-from ray_study.grid import problems_literal
+from ray_study.grid import DATASET_VERSION, dataset_literal, problems_literal
 from ray_study.ledger import Ledger
 from ray_study.rows import GradedAttempt, Problem, Reads
-from ray_study.store import Result, Store, Workspace
+from ray_study.store import Result, Store, Workspace, fingerprint
 from ray_study.verify.shards import judge_shards
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,11 @@ def ledger(lab: Lab, name: str) -> Ledger:
     return lab.ledgers[name]
 
 
+def stored_dataset(study: Study, store: Store, name: str) -> Result | None:
+    """A data set of the study where it is made, from whatever sources."""
+    return store.recall("dataset", fingerprint("dataset", DATASET_VERSION, dataset_literal(study, name)))
+
+
 def load_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
     """A set of problems and where it is stored."""
     if name in lab.loaded:
@@ -68,7 +74,9 @@ def load_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
             lab.progress(f"problems {name}: {len(rows)} taken; rows left out: {reasons}")
         return {"num_rows": len(rows), "dropped": dropped, "unjudgeable": unjudgeable, "resolved": found.resolved}
 
-    result = lab.store.make("problems", problems_literal(settings), build, sources=files)
+    # A driver that trains and one that scores may want the same at once; made twice, what follows from the first would be made again.
+    with alone(lab.store, "problems"):
+        result = lab.store.make("problems", problems_literal(settings), build, sources=files)
     rows = result.rows(Problem)
     # They may have been stored on another machine: nothing is asked that cannot be judged here.
     verify.require({row.kind for row in rows})

@@ -64,18 +64,16 @@ def prepare(model: Model, name: str, cache: Path, *, progress: Callable[[str], N
     Raises:
         ValueError: the model is not there, is gated, or is none; the sentence says what to do.
     """
-    if model.path is not None and (Path(model.path) / MANIFEST).is_file():
-        read_manifest(Path(model.path))
-        return Path(model.path)
-    directory = cache / "models" / f"{name}-{_key(model)}"
-    if (directory / MANIFEST).is_file():
-        return directory
+    found = prepared(model, name, cache)
+    if found is not None:
+        return found
+    directory = _place(model, name, cache)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(directory.with_suffix(".lock")):
         if not (directory / MANIFEST).is_file():
             transformers_logging.disable_progress_bar()
             progress(f"model {name}: preparing {_source(model)}")
-            snapshot = _download(model.hub, model.revision) if model.hub is not None else None
+            snapshot = download(model.hub, model.revision) if model.hub is not None else None
             loaded, tokenizer = _load(model, snapshot)
             settings = model.model_dump(mode="json", exclude={"pretrain", "max_model_len"}, exclude_none=True)
             if snapshot is not None:
@@ -92,11 +90,28 @@ def snapshot(model: Model) -> Path:
         ValueError: it is not there, is gated, or comes from elsewhere.
     """
     if model.hub is not None:
-        return Path(_download(model.hub, model.revision))
+        return Path(download(model.hub, model.revision))
     if model.path is None:
         raise ValueError("a reward model comes from `hub` or `path`: assets and random weights are language models")
     _files_of(Path(model.path))
     return Path(model.path)
+
+
+def prepared(model: Model, name: str, cache: Path) -> Path | None:
+    """The directory that `prepare` would give, where it is there already.
+
+    Raises:
+        ValueError: a `path` is no model directory, or its manifest is damaged.
+    """
+    if model.path is not None and (Path(model.path) / MANIFEST).is_file():
+        read_manifest(Path(model.path))
+        return Path(model.path)
+    directory = _place(model, name, cache)
+    return directory if (directory / MANIFEST).is_file() else None
+
+
+def _place(model: Model, name: str, cache: Path) -> Path:
+    return cache / "models" / f"{name}-{_key(model)}"
 
 
 def save(model: Any, tokenizer: Any, directory: Path, stamp: Stamp) -> Manifest:
@@ -258,10 +273,16 @@ def _load(model: Model, snapshot: str | None) -> tuple[Any, Any]:
     return loaded, AutoTokenizer.from_pretrained(local, trust_remote_code=trust, local_files_only=True)
 
 
-def _download(hub: str, revision: str | None) -> str:
+def download(hub: str, revision: str | None, folder: str = "") -> str:
+    """The directory of a snapshot of the Hub on this machine, with the model files of its root, or those of one folder of it alone.
+
+    Raises:
+        ValueError: it cannot be had; the sentence says what to do.
+    """
     name = f"model {hub}@{revision or 'main'}"
+    wanted = [f"{folder}/{pattern}" for pattern in _HUB_FILES] if folder else _HUB_FILES
     try:
-        return str(snapshot_download(hub, revision=revision, allow_patterns=_HUB_FILES))
+        return str(snapshot_download(hub, revision=revision, allow_patterns=wanted))
     except GatedRepoError as error:
         raise ValueError(
             f"{name} is gated: accept its licence on the Hub, put a token into a file on each node and set HF_TOKEN_PATH to it"

@@ -7,13 +7,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ray_study import cards
+from ray_study.claims import alone
 from ray_study.config import Study
 from ray_study.evaluate import Cell, Exam
 from ray_study.grid import planned
+from ray_study.materials import stored_dataset
 from ray_study.results import Findings, score_cell, training_rows
 from ray_study.rows import Checkpoint, Run
 from ray_study.runs import as_row
@@ -40,16 +43,24 @@ class SweepFile:
 class Publisher:
     """Tells the tracking store what is made; everything it says can be said again without doubling."""
 
-    def __init__(self, file: SweepFile, store: Store) -> None:
+    def __init__(self, file: SweepFile, store: Store, *, trains: bool = True) -> None:
         """Opens the experiment and its parent run.
+
+        Args:
+            file: the study.
+            store: where it is kept.
+            trains: whether this driver trains. One that only scores leaves what is said of runs and their training to the one that does.
 
         Raises:
             ValueError: the tracking store cannot be used.
         """
         self._study = file.study
         self._store = store
-        self._tracker = Tracker(file.study.tracking or default_uri(store.root), file.study.name, store.path("artifacts"))
-        self._parent = self._tracker.parent(file.study.name, {"sweep.yaml": file.text})
+        self._trains = trains
+        # A driver that trains and one that scores may open it at the same time.
+        with alone(store, "tracking"):
+            self._tracker = Tracker(file.study.tracking or default_uri(store.root), file.study.name, store.path("artifacts"))
+            self._parent = self._tracker.parent(file.study.name, {"sweep.yaml": file.text})
         self._datasets: Mapping[str, Result] = {}
         self._exams: dict[str, Exam] = {}
         self._children: dict[str, str] = {}
@@ -61,20 +72,34 @@ class Publisher:
     def materials(self, datasets: Mapping[str, Result], exams: Sequence[Exam]) -> None:
         """Publishes the data sets with their cards, and the exams, at the parent run."""
         self._datasets = datasets
+        self.exams(exams)
+        with self._one_at_a_time():
+            for name, result in datasets.items():
+                self._tracker.dataset(self._parent, name, _dataset_facts(result), "training")
+                self._tracker.files(self._parent, [f"{result.path}/{file}" for file in cards.FILES], f"datasets/{name}")
+            for run in planned(self._study):
+                self._run(as_row(run, status="owed"))
+
+    def exams(self, exams: Sequence[Exam]) -> None:
+        """Publishes the exams at the parent run."""
         self._exams = {exam.name: exam for exam in exams}
-        for name, result in datasets.items():
-            self._tracker.dataset(self._parent, name, _dataset_facts(result), "training")
-            self._tracker.files(self._parent, [f"{result.path}/{file}" for file in cards.FILES], f"datasets/{name}")
-        for exam in exams:
-            self._tracker.dataset(self._parent, exam.name, _exam_facts(exam), "eval")
-        for run in planned(self._study):
-            self._run(as_row(run, status="owed"))
+        with self._one_at_a_time():
+            for exam in exams:
+                self._tracker.dataset(self._parent, exam.name, _exam_facts(exam), "eval")
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Neither another thread nor another driver of the store looks for a run or a model and makes it meanwhile."""
+        with self._lock, alone(self._store, "tracking"):
+            yield
 
     def passing(self, events: Iterable[Checkpoint | Run]) -> Iterator[Checkpoint | Run]:
         """The events of training, each once it is published: runs with their metrics, checkpoints as logged models."""
         for event in events:
-            with self._lock:
-                if isinstance(event, Run):
+            with self._one_at_a_time():
+                if not self._trains:
+                    self._found(event)
+                elif isinstance(event, Run):
                     self._run(event)
                     self._lengths(event.id)
                 else:
@@ -85,7 +110,7 @@ class Publisher:
 
     def metrics(self, run: str, values: Mapping[str, float]) -> None:
         """Publishes a run's training metrics while it trains, some seconds or steps at a time; what is left comes when it ends."""
-        with self._lock:
+        with self._one_at_a_time():
             waiting = self._waiting[run]
             waiting.append(values)
             now = time.monotonic()
@@ -96,6 +121,17 @@ class Publisher:
             self._tracker.training(
                 self._children[run], [(int(row["step"]), key, value) for row in waiting for key, value in row.items() if key != "step"]
             )
+
+    def _found(self, event: Checkpoint | Run) -> None:
+        """The child run and the logged model of a checkpoint, found or made; of runs the driver that trains them tells."""
+        if isinstance(event, Run):
+            return
+        if event.run not in self._children:
+            run = next(each for each in planned(self._study) if each.id == event.run)
+            dataset = stored_dataset(self._study, self._store, run.dataset)
+            made = dataset.made if dataset is not None else UNMADE
+            self._children[run.id] = self._tracker.find_child(self._parent, as_row(run, status="owed"), made)
+        self._tracker.checkpoint(self._children[event.run], event)
 
     def _run(self, run: Run) -> None:
         dataset = self._datasets.get(run.dataset)
@@ -117,7 +153,7 @@ class Publisher:
 
     def scored(self, cells: Sequence[Cell]) -> None:
         """Publishes the scores of a checkpoint, tied to its logged model and to the exams."""
-        with self._lock:
+        with self._one_at_a_time():
             for cell in cells:
                 exam = self._exams[cell.exam]
                 child = self._children[cell.checkpoint.run]

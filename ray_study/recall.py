@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ray_study import evaluate
 from ray_study.assets import cache_directory
+from ray_study.config import Study
 from ray_study.engines import Engines
 from ray_study.evaluate import Cell, Exam
 from ray_study.evaluate.scoring import stored
-from ray_study.grid import DATASET_VERSION, PlannedRun, dataset_literal, planned, problems_literal
+from ray_study.grid import PlannedRun, planned, problems_literal
 from ray_study.manifests import MANIFEST, gone, has_weights
-from ray_study.materials import Lab
+from ray_study.materials import Lab, stored_dataset
 from ray_study.publish import SweepFile
 from ray_study.results import Found, findings, write_report
 from ray_study.rows import Checkpoint, Problem, Run
@@ -28,13 +29,12 @@ def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None]
     Raises:
         ValueError: not even the exams' problems are stored.
     """
-    engines = Engines(progress, shard_size=1, owner=store.root)
-    lab = Lab(study=file.study, store=store, engines=engines, cache=cache_directory(), progress=progress)
-    exams = evaluate.exams(lab.study, lambda name: _problems(lab, name))
-    datasets = {name: result for name in lab.study.datasets if (result := _dataset(lab, name)) is not None}
+    lab = offline(file.study, store, progress)
+    exams = evaluate.exams(lab.study, lambda name: stored_problems(lab, name))
+    datasets = stored_datasets(lab)
     found = Found()
     for run in planned(lab.study):
-        row = _run(lab, run)
+        row = stored_run(lab, run)
         found.runs.append(row)
         if run.dataset not in datasets or run.stage != "sft":
             continue
@@ -44,7 +44,14 @@ def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None]
     return write_report(store, findings(lab, found, exams, datasets, file.text))
 
 
-def _problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
+def offline(study: Study, store: Store, progress: Callable[[str], None]) -> Lab:
+    """A lab without a cluster, in which no engine can be opened: for what only reads, or judges what is stored."""
+    engines = Engines(progress, shard_size=1, owner=store.root)
+    return Lab(study=study, store=store, engines=engines, cache=cache_directory(), progress=progress)
+
+
+def stored_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
+    """A set of problems that is stored; ValueError where it is not."""
     mark = fingerprint("problems", 1, problems_literal(lab.study.problems[name]))
     found = lab.store.recall("problems", mark)
     if found is None:
@@ -52,11 +59,14 @@ def _problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
     return found, found.rows(Problem)
 
 
-def _dataset(lab: Lab, name: str) -> Result | None:
-    return lab.store.recall("dataset", fingerprint("dataset", DATASET_VERSION, dataset_literal(lab.study, name)))
+def stored_datasets(lab: Lab) -> dict[str, Result]:
+    """The data sets of the study that are made, by name."""
+    found = {name: stored_dataset(lab.study, lab.store, name) for name in lab.study.datasets}
+    return {name: result for name, result in found.items() if result is not None}
 
 
-def _run(lab: Lab, run: PlannedRun) -> Run:
+def stored_run(lab: Lab, run: PlannedRun) -> Run:
+    """A run as the store has it: finished, failed when it was last tried, or owed."""
     if lab.store.recall("train", run.id) is not None:
         return as_row(run, status="finished")
     failed = lab.store.read_json(f"train-{run.id}/failed.json")

@@ -6,30 +6,33 @@ Everything that is made is kept, and found again by the next `run`. Accelerators
 (inside `make_dataset`), training (`train`), and the students' attempts (`score_checkpoint`). A data set that cannot be made fails
 its runs alone, a run that fails is a row with its error, a checkpoint that cannot be scored stays owed with the reason, and the
 report is written all the same.
+
+`train_only` and `evaluate` are `run` in two halves, for two jobs that work on one study, at the same time or one after the other.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ray_study import evaluate, results
+from ray_study import checks, following, results
 from ray_study.claims import claim
-from ray_study.evaluate import Cell, Exam, score_checkpoint
+from ray_study.evaluate import Cell, Exam, exams, in_rounds, score_checkpoint
 from ray_study.examples import make_dataset
 from ray_study.grid import planned
 from ray_study.making import make_each
 from ray_study.materials import Lab, load_problems
 from ray_study.publish import Publisher, SweepFile
+from ray_study.recall import stored_datasets
 from ray_study.results import Found
 from ray_study.retention import settle
 from ray_study.rows import Checkpoint, Run
 from ray_study.runs import train
-from ray_study.store import Store
+from ray_study.store import Result, Store
 from ray_study.working import open_lab
 
 
@@ -38,6 +41,7 @@ class Outcome:
     """How a study ended: where its report is, which runs failed and what is owed, each with its reason."""
 
     report: str
+    """Empty where none was written."""
     failed: tuple[str, ...]
     owed: tuple[str, ...]
 
@@ -50,35 +54,82 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
             stored stays.
     """
     with claim(store, "train", "evaluate"), open_lab(file.study, store, _checked(store, progress)) as lab:
+        suite = exams(lab.study, partial(load_problems, lab))
+        checks.before_spending(lab, suite)
         publisher = Publisher(file, store)
-        exams = evaluate.exams(lab.study, partial(load_problems, lab))
-        items = {exam.name: exam.items for exam in exams}
-        datasets = make_each(store, lab.study.datasets, lambda name: make_dataset(lab, name, items))
-        publisher.materials(datasets, exams)
+        datasets = _make_datasets(lab, suite)
+        publisher.materials(datasets, suite)
 
         events: Iterable[Checkpoint | Run] = publisher.passing(train(lab, datasets, publisher.metrics))
         if not lab.study.resources.overlaps:
             # The cluster cannot hold both, or nobody said that it can: every run is trained before the first is scored.
             events = list(events)
-        found = score(lab, events, exams, publisher.scored)
+        found = score(lab, events, suite, publisher.scored)
+        return _conclude(lab, (file, publisher), found, suite, datasets)
 
-        store.check()
-        findings = results.findings(lab, found, exams, datasets, file.text)
-        report = results.write_report(store, findings)
-        publisher.report(report, findings)
+
+def train_only(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outcome:
+    """Makes the data sets and trains the runs; scores nothing and writes no report. Errors are those of `run`."""
+    with claim(store, "train"), open_lab(file.study, store, _checked(store, progress), "train") as lab:
+        suite = exams(lab.study, partial(load_problems, lab))
+        checks.before_spending(lab, suite)
+        publisher = Publisher(file, store)
+        datasets = _make_datasets(lab, suite)
+        publisher.materials(datasets, suite)
+        runs = [event for event in publisher.passing(train(lab, datasets, publisher.metrics)) if isinstance(event, Run)]
+    failed = tuple(f"run {run.name!r} failed: {run.error}" for run in runs if run.status == "failed")
+    unmade = tuple(f"data set {name!r} could not be made" for name in lab.study.datasets if name not in datasets)
+    return Outcome(report="", failed=failed, owed=unmade)
+
+
+def evaluate(file: SweepFile, store: Store, progress: Callable[[str], None], *, follow: bool) -> Outcome:
+    """Scores what is owed of the checkpoints that exist, and writes the report; trains nothing.
+
+    Args:
+        file: the study.
+        store: where another driver keeps its checkpoints, or kept them.
+        progress: told what is done.
+        follow: whether checkpoints that are still to come are waited for, until every run has ended or nobody trains any more.
+
+    Raises:
+        ValueError: as `run`.
+    """
+    with claim(store, "evaluate"), open_lab(file.study, store, _checked(store, progress), "evaluate") as lab:
+        suite = exams(lab.study, partial(load_problems, lab))
+        publisher = Publisher(file, store, trains=False)
+        publisher.exams(suite)
+        found = score(lab, publisher.passing(following.made(lab, follow=follow)), suite, publisher.scored)
+        outcome = _conclude(lab, (file, publisher), found, suite, stored_datasets(lab))
+    left = following.left_behind(found.runs) if follow else ""
+    return replace(outcome, owed=(left, *outcome.owed)) if left else outcome
+
+
+def _make_datasets(lab: Lab, suite: Sequence[Exam]) -> dict[str, Result]:
+    """The data sets that could be made, by name, without what also stands in an exam."""
+    items = {exam.name: exam.items for exam in suite}
+    return make_each(lab.store, lab.study.datasets, lambda name: make_dataset(lab, name, items))
+
+
+def _conclude(lab: Lab, told: tuple[SweepFile, Publisher], found: Found, suite: Sequence[Exam], datasets: Mapping[str, Result]) -> Outcome:
+    """The study's outcome, once its report is written and published."""
+    file, publisher = told
+    lab.store.check()
+    findings = results.findings(lab, found, suite, datasets, file.text)
+    report = results.write_report(lab.store, findings)
+    publisher.report(report, findings)
     return Outcome(report=report, failed=findings.failed, owed=findings.owed)
 
 
-def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], tell: Callable[[Sequence[Cell]], None]) -> Found:
+def score(lab: Lab, events: Iterable[Checkpoint | Run], suite: Sequence[Exam], tell: Callable[[Sequence[Cell]], None]) -> Found:
     """Every run, checkpoint and cell of the study: each checkpoint is scored as it comes, equal files once, primary exams of all first."""
     found = Found()
-    rounds = evaluate.in_rounds(exams)
+    rounds = in_rounds(suite)
     sittings: dict[tuple[str, int], Future[list[Cell]]] = {}
 
     def sit(checkpoint: Checkpoint, which: int) -> list[Cell]:
         cells = score_checkpoint(lab, checkpoint, rounds[which])
         tell(cells)
-        settle(lab, checkpoint, exams)
+        settle(lab, checkpoint, suite)
         return cells
 
     with _sittings(lab) as lane:
@@ -99,7 +150,7 @@ def score(lab: Lab, events: Iterable[Checkpoint | Run], exams: Sequence[Exam], t
             cells = [replace(cell, checkpoint=checkpoint) for cell in sittings[checkpoint.fingerprint, which].result()]
             found.cells.extend(cells)
             tell(cells)
-    _settle_all(lab, found.checkpoints, exams)
+    _settle_all(lab, found.checkpoints, suite)
     return found
 
 

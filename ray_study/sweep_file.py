@@ -45,15 +45,24 @@ def read(path: str | Path) -> Study:
     except RecursionError as error:
         raise ValueError(f"{source}: an alias (`*name`) holds itself; write its content out") from error
     except ValidationError as error:
-        raise ValueError("\n".join(f"{source}: {line}" for line in _faults(error, raw))) from error
-    faults = [*_secret_comments(text), *_unknown_axes(raw), *_unresolved(study)]
-    if faults:
-        raise ValueError("\n".join(f"{source}: {line}" for line in faults))
+        raise ValueError("\n".join(f"{source}: {line}" for line in faults(error, raw))) from error
+    found = [*_secret_comments(text), *_unknown_axes(raw), *_unresolved(study)]
+    if found:
+        raise ValueError("\n".join(f"{source}: {line}" for line in found))
     try:
         planned(study)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     return study
+
+
+def mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file says, before anything is checked but that it holds no credential; ValueError where it is no mapping."""
+    text = _text(path)
+    secrets = _secret_comments(text)
+    if secrets:
+        raise ValueError("\n".join(f"{path}: {line}" for line in secrets))
+    return _mapping(path, text)
 
 
 def _text(source: Path) -> str:
@@ -95,7 +104,8 @@ def nearest(name: str, valid: list[str]) -> str:
     return f"did you mean {close[0]!r}? Valid are {sorted(valid)}" if close else f"valid are {sorted(valid)}"
 
 
-def _faults(error: ValidationError, raw: dict[str, Any]) -> list[str]:
+def faults(error: ValidationError, raw: dict[str, Any]) -> list[str]:
+    """A sentence for each thing that is wrong with a file's content."""
     # Unknown keys first: a misspelt key is usually the cause of the others.
     unknown = [_sentence(fault) for fault in error.errors() if fault["type"] == "extra_forbidden"]
     return [*unknown, *_unknown_axes(raw), *(_sentence(fault) for fault in error.errors() if fault["type"] != "extra_forbidden")]

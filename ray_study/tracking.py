@@ -97,7 +97,7 @@ class Tracker:
 
         `made` tells one making of the run from the next: a run that is trained again is a new child.
         """
-        child = self._run(run.name, f"{run.id}/{made}", {"mlflow.parentRunId": parent, "ray_study.stage": run.stage})
+        child = self.find_child(parent, run, made)
         self._error(child, run.error[:4000])
         self.params(child, {"model": run.model, "dataset": run.dataset, "seed": str(run.seed), **_flat(run.settings)})
         status = {"finished": "FINISHED", "failed": "FAILED", "owed": "RUNNING"}[run.status]
@@ -106,6 +106,10 @@ class Tracker:
         else:
             self._client.set_terminated(child, status)
         return child
+
+    def find_child(self, parent: str, run: Run, made: str) -> str:
+        """The child run of one making of a trial, found or made; nothing else is said of it."""
+        return self._run(run.name, f"{run.id}/{made}", {"mlflow.parentRunId": parent, "ray_study.stage": run.stage})
 
     def params(self, run: str, wanted: Mapping[str, str], tags: Mapping[str, str] | None = None) -> None:
         """Adds the parameters that a run does not have yet, and sets its tags."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ray_study.assets import CACHE_VARIABLE, cache_directory
+from ray_study.claims import ROLES
 from ray_study.config import Study
 from ray_study.engines import Engines
 from ray_study.materials import Lab
@@ -31,16 +32,21 @@ def needed_cpus(study: Study) -> float:
 
 
 @contextmanager
-def open_lab(study: Study, store: Store, progress: Callable[[str], None]) -> Iterator[Lab]:
+def open_lab(study: Study, store: Store, progress: Callable[[str], None], *roles: str) -> Iterator[Lab]:
     """A lab on the cluster that `RAY_ADDRESS` names, or on one of our own; engines and cluster end with the block.
 
-    The caller holds the claims of the store.
+    Args:
+        study: what is worked on.
+        store: its store, whose claims the caller holds.
+        progress: told what is done.
+        roles: those that the caller holds; none are both. Drivers that hold one each leave each other's engines alone.
 
     Raises:
         ValueError: the cluster has too little for the study.
     """
     shard_sizes = [study.evaluation.shard_size, *(teacher.shard_size for teacher in study.teachers.values() if teacher.by == "vllm")]
-    engines = Engines(progress, shard_size=min(shard_sizes), owner=store.root)
+    owners = [f"{store.root} {role}" for role in roles]
+    engines = Engines(progress, shard_size=min(shard_sizes), owner=owners[0] if owners else store.root)
     progress("connecting to Ray")
     verbose = log.isEnabledFor(logging.DEBUG)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -48,8 +54,8 @@ def open_lab(study: Study, store: Store, progress: Callable[[str], None]) -> Ite
         if cluster.num_nodes > 1:
             check_several_nodes(study, store)
         if not cluster.ours:
-            # Nobody else works on this store: its claims are ours.
-            engines.close_left()
+            # Nobody else works on this store in our roles, and nobody in both: the claims are ours.
+            engines.close_left([store.root, *(owners or (f"{store.root} {role}" for role in ROLES))])
         try:
             yield Lab(study=study, store=store, engines=engines, cache=cache_directory(), progress=progress)
         finally:

@@ -96,7 +96,7 @@ def answer(lab: Lab, exam: Exam, checkpoint: Checkpoint, rows: Sequence[Attempt]
     run = next(each for each in planned(lab.study) if each.id == checkpoint.run)
     inputs = scoring.answers_inputs(lab, exam, checkpoint.fingerprint, run.model)
     scoring._workspace(lab.store, exam, inputs).write("all", rows, Attempt)
-    return Cell(checkpoint=checkpoint, exam=exam.name, verdicts=scoring._judge(lab, exam, checkpoint, run))
+    return Cell(checkpoint=checkpoint, exam=exam.name, verdicts=scoring._judge(lab, exam, checkpoint, (run.model, run.name)))
 
 
 def events_of(lab: Lab, datasets: Mapping[str, Result], **more: Any) -> list[Checkpoint | Run]:

@@ -41,7 +41,8 @@ LAYERS: dict[int, set[str]] = {
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
         *("runs", "results", "retention", "publish", "recall", "working", "engines", "study"),
-        *("plan", "plan_datasets", "plan_benchmarks", "faults", "lengths", "making", "fitting", "status", "serve", "__main__"),
+        *("plan", "plan_datasets", "plan_benchmarks", "faults", "lengths", "making", "fitting", "status", "owed", "serve", "__main__"),
+        *("commands", "checks", "same_items", "following", "rescore", "capped", "exam_only"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}
@@ -70,7 +71,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "mlflow": ("tracking",),
     "datasets": ("problems",),
     "datasketch": ("problems",),
-    "rich": ("__main__",),
+    "rich": ("commands",),
     "matplotlib": ("analyze",),
     "polars": ("analyze",),
 }

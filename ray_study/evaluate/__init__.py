@@ -1,6 +1,6 @@
 """The suite, and what is owed and what is scored: items (`problems`), answers (`serving`) and verdicts (`verify`) put together."""
 
-from ray_study.evaluate.scoring import Cell, score_checkpoint
+from ray_study.evaluate.scoring import Cell, score_checkpoint, sit
 from ray_study.evaluate.suite import Exam, exams, in_rounds, is_owed, subset
 
-__all__ = ["Cell", "Exam", "exams", "in_rounds", "is_owed", "score_checkpoint", "subset"]
+__all__ = ["Cell", "Exam", "exams", "in_rounds", "is_owed", "score_checkpoint", "sit", "subset"]

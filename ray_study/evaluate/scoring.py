@@ -14,14 +14,13 @@ from ray_study.evaluate.answering import answer_shards
 from ray_study.evaluate.judging import judged
 from ray_study.evaluate.suite import Exam, is_owed
 from ray_study.evaluate.turns import turns_of
-from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, verdicts_literal
+from ray_study.grid import ANSWERS_VERSION, answers_literal, planned
 from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions
+from ray_study.owed import answers_mark, note_failure, verdicts_inputs, verdicts_mark
 from ray_study.rows import Attempt, Checkpoint
 from ray_study.store import ClaimLost, Result, Store, Workspace, fingerprint
-from ray_study.verify import VERSION as VERIFY_VERSION
-from ray_study.verify.rubrics import judging_literal
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +47,7 @@ def answers_inputs(lab: Lab, exam: Exam, fingerprint_: str, model: str) -> dict[
 
 def answered(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result | None:
     """The answers of a cell that are stored whole, or None."""
-    mark = fingerprint("answers", ANSWERS_VERSION, answers_inputs(lab, exam, checkpoint.fingerprint, model))
-    return lab.store.find("answers", mark, [exam.source])
+    return lab.store.find("answers", answers_mark(lab.study, exam.name, checkpoint.fingerprint, model), [exam.source])
 
 
 def stored(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result | None:
@@ -57,7 +55,7 @@ def stored(lab: Lab, exam: Exam, checkpoint: Checkpoint, model: str) -> Result |
     answers = answered(lab, exam, checkpoint, model)
     if answers is None:
         return None
-    return lab.store.find("verdicts", fingerprint("verdicts", 1, _verdict_inputs(lab, exam, answers)), [answers, exam.source])
+    return lab.store.find("verdicts", verdicts_mark(lab.study, exam.name, answers.fingerprint), [answers, exam.source])
 
 
 def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) -> list[Cell]:
@@ -69,8 +67,25 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
         exams: the suite; those that ask for other steps are left out.
     """
     run = next(each for each in planned(lab.study) if each.id == checkpoint.run)
-    model = run.model
-    exams = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
+    owed = [exam for exam in exams if is_owed(exam, checkpoint.step, lab.last_steps[run.id])]
+    # Step 0 is scored once for all runs of a model.
+    return sit(lab, checkpoint, run.model, run.name if checkpoint.step else run.model, owed)
+
+
+def sit(lab: Lab, checkpoint: Checkpoint, model: str, name: str, exams: Sequence[Exam]) -> list[Cell]:
+    """The cells of one checkpoint at all of these exams, as `score_checkpoint` gives them.
+
+    Args:
+        lab: where it is worked.
+        checkpoint: what is scored.
+        model: which of the sweep file's models it is a checkpoint of.
+        name: what people call what is scored, beside its step.
+        exams: those that it sits.
+    """
+    for exam in exams:
+        if stored(lab, exam, checkpoint, model) is None:
+            # An older failure is over: the cell is tried again.
+            note_failure(lab.store, answers_mark(lab.study, exam.name, checkpoint.fingerprint, model), "")
     # Answers that are stored are judged without the checkpoint's weights.
     missing = [exam for exam in exams if answered(lab, exam, checkpoint, model) is None]
     if missing and not has_weights(Path(checkpoint.path)):
@@ -78,7 +93,8 @@ def score_checkpoint(lab: Lab, checkpoint: Checkpoint, exams: Sequence[Exam]) ->
     else:
         failed = _ask(lab, checkpoint, model, missing) if missing else {}
     # Exams of one judge come one after the other, so that a judge that is served is started once a checkpoint.
-    cells = {exam.name: _cell(lab, exam, checkpoint, run, failed.get(exam.name, "")) for exam in sorted(exams, key=_judges)}
+    of = (model, name)
+    cells = {exam.name: _cell(lab, exam, checkpoint, of, failed.get(exam.name, "")) for exam in sorted(exams, key=_judges)}
     return [cells[exam.name] for exam in exams]
 
 
@@ -86,13 +102,15 @@ def _judges(exam: Exam) -> tuple[str, ...]:
     return exam.benchmark.judge
 
 
-def _cell(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun, why: str) -> Cell:
+def _cell(lab: Lab, exam: Exam, checkpoint: Checkpoint, of: tuple[str, str], why: str) -> Cell:
     verdicts = None
     if not why:
         try:
-            verdicts = _judge(lab, exam, checkpoint, run)
+            verdicts = _judge(lab, exam, checkpoint, of)
         except _ONE_CHECKPOINTS as error:
             why = _reason(error)
+    # For `status`, which tells it when this driver has ended.
+    note_failure(lab.store, answers_mark(lab.study, exam.name, checkpoint.fingerprint, of[0]), why)
     return Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why=why)
 
 
@@ -151,15 +169,16 @@ def _workspace(store: Store, exam: Exam, inputs: Mapping[str, object]) -> Worksp
     return store.workspace("answers", fingerprint("answers", ANSWERS_VERSION, inputs), [exam.source])
 
 
-def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Result:
-    inputs = answers_inputs(lab, exam, checkpoint.fingerprint, run.model)
+def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, of: tuple[str, str]) -> Result:
+    model, name = of
+    inputs = answers_inputs(lab, exam, checkpoint.fingerprint, model)
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         attempts = [attempt for name in sorted(workspace.shards()) for attempt in workspace.read(name, Attempt)]
         expected = len(exam.items) * exam.benchmark.num_samples
         if len(attempts) != expected:
             raise ValueError(f"{exam.name}: {len(attempts)} attempts are stored, {expected} were asked for")
-        chat = Chat(checkpoint.path, trust_remote_code=lab.study.models[run.model].trust_remote_code)
+        chat = Chat(checkpoint.path, trust_remote_code=lab.study.models[model].trust_remote_code)
         return {
             "num_rows": len(attempts),
             "num_tokens": sum(attempt.num_tokens for attempt in attempts),
@@ -175,12 +194,7 @@ def _judge(lab: Lab, exam: Exam, checkpoint: Checkpoint, run: PlannedRun) -> Res
         }
 
     answers = lab.store.make("answers", inputs, build, version=ANSWERS_VERSION, sources=[exam.source])
-    # Step 0 is scored once for all runs of a model.
-    label = f"{run.name if checkpoint.step else run.model} step {checkpoint.step}, {exam.name}"
+    label = f"{name} step {checkpoint.step}, {exam.name}"
     if exam.benchmark.judge:
         return judged(lab, exam, answers, label)
-    return materials.grade(lab, answers, exam.items, [exam.source], _verdict_inputs(lab, exam, answers), label)
-
-
-def _verdict_inputs(lab: Lab, exam: Exam, answers: Result) -> dict[str, object]:
-    return verdicts_literal(answers.fingerprint, VERIFY_VERSION, exam.benchmark.reads, judging_literal(lab.study, exam.name))
+    return materials.grade(lab, answers, exam.items, [exam.source], verdicts_inputs(lab.study, exam.name, answers.fingerprint), label)

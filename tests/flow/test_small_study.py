@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -100,7 +101,45 @@ def test_mlflow_has_a_child_run_a_trial_and_a_scored_model_a_checkpoint(small_st
 def test_status_says_that_nothing_is_owed(small_study: Study) -> None:
     said = ray_study("status", small_study.sweep, store=small_study.storage)
     assert said.returncode == 0, said.stdout
-    assert "owed" not in said.stdout
+    assert said.stdout.splitlines()[-1] == "cells: # scored 24"
+
+
+def test_stored_attempts_judged_again_have_exactly_the_same_scores(small_study: Study) -> None:
+    before = made(small_study.store)
+    again = ray_study("rescore", small_study.sweep, store=small_study.storage)
+    assert again.returncode == 0, again.stdout + again.stderr
+    # One base model and two checkpoints of each of two runs, at four exams of eight items.
+    assert again.stdout.splitlines()[-1] == "160 attempts judged again: none of them otherwise"
+    assert made(small_study.store) == before
+
+
+def test_every_checkpoint_has_its_accuracy_under_smaller_caps(small_study: Study) -> None:
+    done = ray_study("rescore", small_study.sweep, "--cap", "4", "--cap", "16", store=small_study.storage)
+    assert done.returncode == 0, done.stderr
+    with (small_study.store / "caps.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 5 * 4 * 3
+    scores = {(score.step, score.benchmark, score.value) for score in read_study(small_study.store).scores}
+    assert {(int(row["step"]), row["benchmark"], float(row["value"])) for row in rows if row["cap"] == "32"} <= scores
+
+
+def test_a_finished_study_passes_its_checks(small_study: Study) -> None:
+    done = ray_study("check", small_study.sweep, store=small_study.storage)
+    failed = re.findall(r"^check (\w+): fail", done.stdout, re.MULTILINE)
+    # A model of twenty steps may not have learned to stop, and that is said.
+    assert set(failed) <= {"base_model_stops"}, done.stdout
+    assert done.returncode == len(failed), done.stdout + done.stderr
+    assert "check samples_received: pass: 160 stored attempts" in done.stdout
+
+
+def test_evaluating_a_finished_study_asks_nothing_again_and_doubles_no_metric(small_study: Study) -> None:
+    before, metrics = made(small_study.store), tracked(small_study)
+    again = ray_study("evaluate", small_study.sweep, "--follow", store=small_study.storage)
+    assert again.returncode == 0, again.stderr[-4000:]
+    assert again.stdout.splitlines()[-1] == "all that is owed is scored"
+    assert "starting an inference engine" not in again.stderr
+    assert made(small_study.store) == before
+    assert tracked(small_study) == metrics
 
 
 def test_the_report_stands_alone_and_can_be_made_again(small_study: Study) -> None:

@@ -27,7 +27,10 @@ FAKE_TOKEN = "hf_" + "Ab3dEf6hIj" * 3
 COMMON = ["--debug", "--help", "--quiet", "--verbose", "-h", "-v"]
 SURFACE = {
     "plan": [*COMMON, "SWEEP"],
-    "run": [*COMMON, "SWEEP"],
+    "check": [*COMMON, "SWEEP"],
+    "run": [*COMMON, "SWEEP", "--train-only"],
+    "evaluate": [*COMMON, "SWEEP", "--follow", "--json", "--model", "--step-folders", "--suite", "--trust-remote-code"],
+    "rescore": [*COMMON, "SWEEP", "--benchmark", "--cap"],
     "status": [*COMMON, "SWEEP"],
     "report": [*COMMON, "SWEEP"],
     "export": [*COMMON, "SWEEP", "DATASET", "FILE"],
@@ -88,7 +91,7 @@ def test_a_plan_of_a_good_file_ends_with_0_and_writes_nothing(tmp_path: Path, ca
 
 
 def test_a_missing_file_is_bad_input_with_a_mend(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("plan", "run", "status", "report", "ui"):
+    for verb in ("plan", "check", "run", "evaluate", "rescore", "status", "report", "ui"):
         assert main([verb, "nowhere.yaml"]) == 2
         assert capsys.readouterr().err.startswith("ray-study: nowhere.yaml: cannot be read (No such file or directory); expected")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labs import make_datasets, make_exams, make_lab, train_here
+from labs import answer, attempts, make_datasets, make_exams, make_lab, train_here
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
@@ -17,7 +17,7 @@ from ray_study.making import make_each
 from ray_study.materials import Lab, base_directory
 from ray_study.publish import BATCH_STEPS, Publisher, SweepFile
 from ray_study.rows import Example
-from ray_study.runs import as_row
+from ray_study.runs import as_row, checkpoint_at
 from ray_study.store import Result
 from ray_study.train.layout import METRICS
 from ray_study.train.tokenizing import tokenize
@@ -129,3 +129,28 @@ def test_a_run_without_a_data_set_is_a_failed_child_with_the_reason_and_the_othe
     assert failed.info.status == "FAILED"
     assert "0 of 32 problems have a correct attempt" in failed.data.tags["ray_study.error"]
     assert child_of(lab, nocot.id).info.status == "FINISHED"
+
+
+def test_a_driver_that_only_scores_finds_the_runs_and_models_of_the_one_that_trains_and_says_nothing_of_training(
+    tmp_path: Path, uri: str
+) -> None:
+    lab = lab_of(tmp_path, uri, "apart")
+    datasets, suite = make_datasets(lab), make_exams(lab)
+    run = planned(lab.study)[0]
+    start = checkpoint_at(base_directory(lab, "tiny"), run.id, step=0)
+    training = publisher_of(lab, datasets)
+    list(training.passing([start, as_row(run, status="finished")]))
+
+    scoring = Publisher(SweepFile(study=lab.study, text=""), lab.store, trains=False)
+    scoring.exams(suite)
+    # It has read the run's state from the store before the other driver said that it has ended.
+    list(scoring.passing([start, as_row(run, status="owed")]))
+    cell = answer(lab, suite[0], start, attempts(suite[0], ["\\boxed{7}"] * len(suite[0].items), asked_of=start.fingerprint))
+    for _ in range(2):
+        scoring.scored([cell])
+    client, child = client_of(lab), child_of(lab, run.id)
+    assert child.info.status == "FINISHED"
+    assert len(client.get_metric_history(child.info.run_id, "eval/sums/accuracy")) == 1
+    experiment = client.get_experiment_by_name(lab.study.name).experiment_id
+    assert len(client.search_logged_models([experiment])) == 1
+    assert len(client.search_runs([experiment])) == 1 + len(planned(lab.study))

@@ -12,10 +12,11 @@ from ray_study.config import Study
 from ray_study.evaluate import exams
 from ray_study.evaluate.scoring import stored
 from ray_study.grid import ANSWERS_VERSION, answers_literal, planned, problems_literal, verdicts_literal
-from ray_study.manifests import Canary, Manifest, hash_file, hash_files, write_manifest
+from ray_study.manifests import Canary, Manifest, delete_weights, hash_file, hash_files, write_manifest
 from ray_study.materials import Lab
-from ray_study.rows import Checkpoint, Problem
-from ray_study.status import checkpoint_steps, status
+from ray_study.owed import MatrixRow, answers_mark, checkpoint_steps, matrix, note_failure
+from ray_study.rows import Attempt, Checkpoint, Problem
+from ray_study.status import status
 from ray_study.store import Result, Store, fingerprint, outside
 from ray_study.verify import VERSION
 
@@ -79,10 +80,26 @@ def lines(made: Study, store: Store) -> str:
     return "\n".join(status(made, store)[0])
 
 
+def cells(made: Study, store: Store, *, run: int = 0, benchmark: str = "sums") -> dict[int, str]:
+    """The state of each cell of a run and a benchmark by step."""
+    wanted = planned(made)[run].id
+    return {row.step: row.cells[benchmark].state for row in matrix(made, store) if row.run.id == wanted and benchmark in row.cells}
+
+
+def row_of(made: Study, store: Store, step: int) -> MatrixRow:
+    return next(row for row in matrix(made, store) if row.step == step)
+
+
+def mark_of(made: Study, store: Store, step: int) -> str:
+    """The fingerprint of the answers of the first run's checkpoint."""
+    return answers_mark(made, "sums", _fingerprint(store, planned(made)[0].id, step), "tiny")
+
+
 def test_a_study_that_was_never_run_owes_every_run_and_looking_makes_nothing(store: Store) -> None:
     text, complete = status(study(), store)
     assert not complete
-    assert sum(line.endswith(": owed") for line in text) == 2
+    assert sum(line.endswith("]: not trained yet") for line in text) == 2
+    assert cells(study(), store) == {0: "owed", 2: "owed", 8: "owed"}
     assert not Path(store.root).exists()
 
 
@@ -91,9 +108,8 @@ def test_answers_without_verdicts_are_owed(store: Store) -> None:
     everything(store, made)
     run = planned(made)[0].id
     answer(store, made, save(store, run, 4), judged=False)
-    text, complete = status(made, store)
-    assert not complete
-    assert "0:scored  2:scored  4:owed  8:scored" in "\n".join(text)
+    assert not status(made, store)[1]
+    assert cells(made, store) == {0: "scored", 2: "scored", 4: "owed", 8: "scored"}
 
 
 def test_a_study_is_complete_when_every_checkpoint_owed_is_scored(store: Store) -> None:
@@ -101,7 +117,8 @@ def test_a_study_is_complete_when_every_checkpoint_owed_is_scored(store: Store) 
     everything(store, made)
     text, complete = status(made, store)
     assert complete, text
-    assert "0:scored  2:scored  8:scored" in lines(made, store)
+    assert cells(made, store) == dict.fromkeys((0, 2, 8), "scored")
+    assert text[-1] == "cells: # scored 6", "what no cell is needs no explanation"
 
 
 def test_one_unscored_checkpoint_is_owed_and_named(store: Store) -> None:
@@ -113,7 +130,9 @@ def test_one_unscored_checkpoint_is_owed_and_named(store: Store) -> None:
             record.unlink()
     text, complete = status(made, store)
     assert not complete
-    assert sum("8:owed" in line for line in text) == 1
+    assert cells(made, store) == {0: "scored", 2: "scored", 8: "owed"}
+    assert cells(made, store, run=1) == dict.fromkeys((0, 2, 8), "scored")
+    assert [line for line in text if line.endswith("8  .")] == ["       8  ."]
 
 
 def _fingerprint(store: Store, run: str, step: int) -> str:
@@ -127,7 +146,8 @@ def test_a_half_written_checkpoint_does_not_exist(store: Store) -> None:
     Path(store.path(f"train-{run}/step-000008")).mkdir()
     Path(store.path(f"train-{run}/step-000008/model.safetensors")).write_text("half")
     assert f"[{run}]: begun, checkpoints at 2" in lines(made, store)
-    assert "8:not trained" in lines(made, store)
+    assert not row_of(made, store, 8).trained
+    assert "       8  .  not trained yet" in lines(made, store)
 
 
 def test_a_failed_run_shows_its_error(store: Store) -> None:
@@ -146,12 +166,12 @@ def test_answers_to_another_exam_do_not_count(store: Store) -> None:
     assert not status(other, store)[1]
 
 
-@pytest.mark.parametrize(("at", "shown"), [("final", "0:scored  8:scored"), ([2], "0:scored  2:scored  8:scored")])
-def test_an_exam_for_some_steps_owes_only_those_the_first_and_the_last(store: Store, at: Any, shown: str) -> None:
+@pytest.mark.parametrize(("at", "shown"), [("final", (0, 8)), ([2], (0, 2, 8))])
+def test_an_exam_for_some_steps_owes_only_those_the_first_and_the_last(store: Store, at: Any, shown: tuple[int, ...]) -> None:
     made = study({"evaluation/benchmarks/sums/at": at})
     everything(store, made)
     assert status(made, store)[1]
-    assert shown in lines(made, store)
+    assert cells(made, store) == dict.fromkeys(shown, "scored")
 
 
 def test_a_finished_run_owes_the_steps_that_it_has_and_not_those_that_were_planned(store: Store) -> None:
@@ -160,7 +180,7 @@ def test_a_finished_run_owes_the_steps_that_it_has_and_not_those_that_were_plann
     everything(store, made, steps=(7,))
     text, complete = status(made, store)
     assert complete, text
-    assert "0:scored  7:scored" in lines(made, store)
+    assert cells(made, store) == {0: "scored", 7: "scored"}
 
 
 def test_whoever_works_now_is_named(store: Store) -> None:
@@ -184,10 +204,9 @@ def test_a_server_with_other_positions_answers_anew(store: Store) -> None:
     other = study({"models/tiny/max_model_len": 64})
     for run, changed in zip(planned(made), planned(other), strict=True):
         Path(store.path(f"train-{run.id}")).rename(store.path(f"train-{changed.id}"))
-    text, complete = status(other, store)
-    assert not complete
+    assert not status(other, store)[1]
     assert again(store, other, _fingerprint(store, planned(other)[0].id, 2))
-    assert "2:owed  8:owed" in "\n".join(text)
+    assert cells(other, store) == dict.fromkeys((0, 2, 8), "owed")
 
 
 def test_answers_of_another_version_of_the_stage_are_asked_again(store: Store) -> None:
@@ -197,10 +216,10 @@ def test_answers_of_another_version_of_the_stage_are_asked_again(store: Store) -
     checkpoint = save(store, run, 4)
     answer(store, made, checkpoint, version=ANSWERS_VERSION + 1)
     assert again(store, made, checkpoint)
-    assert "4:owed" in lines(made, store)
+    assert cells(made, store)[4] == "owed"
     answer(store, made, checkpoint)
     assert not again(store, made, checkpoint)
-    assert "4:scored" in lines(made, store)
+    assert cells(made, store)[4] == "scored"
 
 
 def test_answers_to_problems_that_were_made_again_are_owed(store: Store) -> None:
@@ -209,10 +228,10 @@ def test_answers_to_problems_that_were_made_again_are_owed(store: Store) -> None
     assert status(made, store)[1]
     (record,) = Path(store.root).glob("problems-*/record.json")
     record.unlink()
-    assert "2:owed" in lines(made, store), "without its problems no exam can be sat"
+    assert cells(made, store)[2] == "owed", "without its problems no exam can be sat"
     problems(store, made)
     assert again(store, made, _fingerprint(store, planned(made)[0].id, 2))
-    assert "0:owed  2:owed  8:owed" in lines(made, store)
+    assert cells(made, store) == dict.fromkeys((0, 2, 8), "owed")
 
 
 def test_verdicts_on_answers_that_were_made_again_are_owed(store: Store) -> None:
@@ -223,7 +242,7 @@ def test_verdicts_on_answers_that_were_made_again_are_owed(store: Store) -> None
     Path(store.path(f"answers-{mark}/record.json")).unlink()
     answer(store, made, checkpoint, judged=False)
     assert again(store, made, checkpoint)
-    assert "2:owed  8:scored" in lines(made, store)
+    assert cells(made, store) == {0: "scored", 2: "owed", 8: "scored"}
 
 
 def test_problems_of_a_local_file_that_has_changed_are_owed(store: Store, tmp_path: Path) -> None:
@@ -236,6 +255,76 @@ def test_problems_of_a_local_file_that_has_changed_are_owed(store: Store, tmp_pa
     answers = store.make("answers", inputs, lambda workspace: {}, version=ANSWERS_VERSION, sources=[source])
     store.make("verdicts", verdicts_literal(answers.fingerprint, VERSION), lambda workspace: {}, sources=[answers, source])
     store.write_json("bases.json", {run.id: {"fingerprint": "base", "path": "elsewhere"} for run in planned(made)})
-    assert "0:scored" in lines(made, store)
+    assert cells(made, store)[0] == "scored"
     path.write_text('{"changed": 1}')
-    assert "0:owed" in lines(made, store)
+    assert cells(made, store)[0] == "owed"
+
+
+def unfinished(store: Store, mark: str) -> None:
+    """Leaves a result as a driver does in the middle of it: one shard, and no record."""
+    Path(store.path(f"answers-{mark}/record.json")).unlink(missing_ok=True)
+    store.workspace("answers", mark).write("000000-a", [], Attempt)
+
+
+def test_a_cell_with_stored_shards_runs_while_somebody_evaluates_and_is_owed_when_nobody_does(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    unfinished(store, mark_of(made, store, 8))
+    assert cells(made, store)[8] == "owed"
+    with claim(store, "train"):
+        assert cells(made, store)[8] == "owed", "a driver that trains scores nothing"
+    with claim(store, "evaluate"):
+        assert cells(made, store) == {0: "scored", 2: "scored", 8: "running"}
+        assert not status(made, store)[1]
+        assert "       8  ~" in lines(made, store)
+
+
+def test_a_failure_is_told_when_its_driver_has_ended_and_forgotten_once_the_cell_is_scored(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    mark = mark_of(made, store, 8)
+    Path(store.path(f"answers-{mark}/record.json")).unlink()
+    note_failure(store, mark, "SwapRefused: its checksum is another")
+    assert cells(made, store)[8] == "failed"
+    assert lines(made, store).splitlines()[-1] == (
+        f"failed: sums at step 8 of {planned(made)[0].name}: SwapRefused: its checksum is another"
+    )
+    note_failure(store, mark, "")
+    assert cells(made, store)[8] == "owed"
+    note_failure(store, mark, "")
+
+
+def test_one_reason_of_many_cells_is_told_once(store: Store) -> None:
+    made = study({"checkpoints": {"every": 1}})
+    everything(store, made, steps=tuple(range(1, 9)))
+    for step in range(1, 9):
+        Path(store.path(f"answers-{mark_of(made, store, step)}/record.json")).unlink()
+        note_failure(store, mark_of(made, store, step), "PoolUnavailable: no replica came")
+    told = [line for line in lines(made, store).splitlines() if line.startswith("failed: ")]
+    assert len(told) == 1
+    assert "sums at step 3 of" in told[0]
+    assert "and 5 more: PoolUnavailable: no replica came" in told[0]
+
+
+def test_a_deleted_checkpoint_that_is_owed_something_has_failed_for_good_and_says_so(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    run = planned(made)[0].id
+    Path(store.path(f"answers-{mark_of(made, store, 2)}/record.json")).unlink()
+    for step in (2, 8):
+        delete_weights(Path(store.path(f"train-{run}/step-{step:06d}")), "scored, and not kept")
+    assert cells(made, store) == {0: "scored", 2: "failed", 8: "scored"}
+    text = lines(made, store)
+    assert "       2  !  weights deleted" in text
+    assert "       8  #  weights deleted" in text
+    assert "train-" in text.splitlines()[-1]
+    assert "were deleted after it was scored (scored, and not kept)" in text.splitlines()[-1]
+
+
+def test_a_benchmark_is_a_column_and_one_that_is_not_asked_leaves_it_blank(store: Store) -> None:
+    benchmarks = {name: {"problems": "held_out", "group": "in_domain", "items": 4 + number} for number, name in enumerate(("a", "b", "c"))}
+    benchmarks["b"]["at"] = "final"
+    made = study({"evaluation/benchmarks": benchmarks})
+    text = lines(made, store).splitlines()
+    assert text[1:3] == ["benchmarks: a a, b b, c c", "    step  abc"]
+    assert [line[:13] for line in text if line.startswith("       ")][:3] == ["       0  ...", "       2  . .", "       8  ..."]

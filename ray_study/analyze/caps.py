@@ -1,0 +1,65 @@
+"""Accuracy as if the cap on new tokens had been smaller, from the same attempts: token counts are stored, so no model is asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ray_study.analyze.statistics import NOTHING, Estimate, score
+from ray_study.rows import UNJUDGED, GradedAttempt, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a smaller cap needs to know of one attempt; texts stay on disk."""
+
+    problem_id: str
+    cluster: str
+    verdict: Verdict
+    num_tokens: int
+    cap: int
+
+
+COLUMNS = ("problem_id", "cluster", "verdict", "num_tokens", "cap")
+"""Of `GradedAttempt`: those that `Measured` has."""
+
+
+def measured(rows: Iterable[Sequence[object]]) -> list[Measured]:
+    """Attempts from tuples of `COLUMNS`."""
+    return [Measured(**dict(zip(COLUMNS, row, strict=True))) for row in rows]  # type: ignore[arg-type]
+
+
+def accuracy_at_caps(attempts: Sequence[Measured | GradedAttempt], caps: Iterable[int]) -> dict[int, Estimate | None]:
+    """The accuracy that each cap would have given, by cap; None for a cap above that of every attempt: nobody knows how they went on.
+
+    An attempt of more tokens than the cap counts as unfinished, whatever became of it later; one of as many or fewer keeps its verdict.
+    Items, samples, clusters and intervals are those of `statistics.score`: an item's samples are averaged first, and what could not be
+    judged within the cap is left out.
+    """
+    largest = max((attempt.cap for attempt in attempts), default=0)
+    if not attempts:
+        return dict.fromkeys(caps)
+    items = sorted({attempt.problem_id for attempt in attempts})
+    place = {item: number for number, item in enumerate(items)}
+    cluster_of = {attempt.problem_id: attempt.cluster for attempt in attempts}
+    item = np.array([place[attempt.problem_id] for attempt in attempts])
+    tokens = np.array([attempt.num_tokens for attempt in attempts])
+    correct = np.array([attempt.verdict == "correct" for attempt in attempts])
+    unjudged = np.array([attempt.verdict in UNJUDGED for attempt in attempts])
+    num_samples = int(np.bincount(item).max())
+
+    def at(cap: int) -> Estimate | None:
+        if cap > largest:
+            return None
+        cut = tokens > cap
+        counts = np.bincount(item, weights=cut | ~unjudged, minlength=len(items))
+        right = np.bincount(item, weights=correct & ~cut, minlength=len(items))
+        judged = np.flatnonzero(counts)
+        if not len(judged):
+            return NOTHING
+        means = right[judged] / counts[judged]
+        return score([float(mean) for mean in means], [cluster_of[items[number]] for number in judged], num_samples=num_samples)
+
+    return {cap: at(cap) for cap in caps}

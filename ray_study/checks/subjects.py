@@ -1,0 +1,96 @@
+"""A study as checks see it: as it lies there, without writing anything into its store, or at work, when a driver has its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ray_study import assets, materials, model_files, problems
+from ray_study.chat import Chat
+from ray_study.checks.finding import Rendering, Subject
+from ray_study.config import Problems, Study
+from ray_study.evaluate import Exam, subset
+from ray_study.grid import problems_literal
+from ray_study.materials import Lab
+from ray_study.problems import SOURCES, local_sources
+from ray_study.rows import Problem
+from ray_study.store import Store, fingerprint
+
+NEEDS_A_DOWNLOAD = "not made yet, and loading them may need a download; `run` does that and checks again"
+NOT_PREPARED = "not prepared on this machine yet; `run` does that and checks again"
+
+
+def is_loaded_here(settings: Problems) -> bool:
+    """Whether a set of problems can be loaded again with nothing from elsewhere: made on demand, from a cached asset or a local file."""
+    source = SOURCES[settings.source]
+    if source.assets:
+        return all(assets.is_cached(name) for name in source.assets)
+    return source.endless or bool(local_sources(settings))
+
+
+def as_it_is(study: Study, store: Store, progress: Callable[[str], None]) -> Subject:
+    """The study with what is stored, and what can be made in memory in a moment. Nothing is written into the store."""
+    sets: dict[str, Sequence[Problem]] = {}
+    missing: dict[str, str] = {}
+    for name, settings in study.problems.items():
+        found = store.find("problems", fingerprint("problems", 1, problems_literal(settings)), local_sources(settings))
+        if found is not None:
+            sets[name] = found.rows(Problem)
+        elif is_loaded_here(settings):
+            sets[name] = problems.load(settings.source, num_problems=settings.num_problems, seed=settings.seed, options=settings.options)
+        else:
+            missing[f"problems {name!r}"] = NEEDS_A_DOWNLOAD
+    exams = {
+        name: subset(sets[benchmark.problems], benchmark.items, study.seed)
+        for name, benchmark in study.evaluation.benchmarks.items()
+        if benchmark.problems in sets
+    }
+    renderings = _renderings(study, lambda name: _prepared(study, name), missing)
+    return Subject(study=study, store=store, exams=exams, sets=sets, renderings=renderings, missing=missing, progress=progress)
+
+
+def at_work(lab: Lab, suite: Sequence[Exam]) -> Subject:
+    """The study of a lab: its exams are made, and its base models are prepared, since all that follows needs them.
+
+    Raises:
+        ValueError: a model cannot be had.
+    """
+    missing: dict[str, str] = {}
+    for dataset in lab.study.datasets.values():
+        if dataset.problems is None or dataset.problems in lab.loaded:
+            continue
+        try:
+            if is_loaded_here(lab.study.problems[dataset.problems]):
+                materials.load_problems(lab, dataset.problems)
+        except ValueError as error:
+            # Its data set fails alone.
+            missing[f"problems {dataset.problems!r}"] = str(error)
+    sets = {name: rows for name, (_, rows) in lab.loaded.items()}
+    renderings = _renderings(lab.study, lambda name: Path(materials.base_directory(lab, name)), missing)
+    exams = {exam.name: exam.items for exam in suite}
+    return Subject(study=lab.study, store=lab.store, exams=exams, sets=sets, renderings=renderings, missing=missing, progress=lab.progress)
+
+
+def _prepared(study: Study, name: str) -> Path | None:
+    """The directory of a model where it is prepared, or made from random weights in a moment."""
+    model = study.models[name]
+    if model.scratch is not None:
+        return model_files.prepare(model, name, assets.cache_directory())
+    return model_files.prepared(model, name, assets.cache_directory())
+
+
+def _renderings(study: Study, directory_of: Callable[[str], Path | None], missing: dict[str, str]) -> dict[str, Rendering]:
+    found: dict[str, Rendering] = {}
+    for name in study.sweep.model:
+        directory = directory_of(name)
+        if directory is None:
+            missing[f"model {name!r}"] = NOT_PREPARED
+            continue
+        try:
+            chat = Chat(directory, trust_remote_code=study.models[name].trust_remote_code, end_token=study.training.end_token)
+        except ValueError as error:
+            # Its runs fail alone, with the same sentence.
+            missing[f"model {name!r}"] = str(error)
+            continue
+        found[name] = Rendering(chat=chat, directory=directory)
+    return found

@@ -1,0 +1,66 @@
+"""`rescore`: what today's verifier says of stored attempts, or what their scores would be under smaller caps."""
+
+from __future__ import annotations
+
+import argparse
+
+from ray_study import sweep_file
+from ray_study.commands.common import DONE, OWED, open_store, progress_for_people
+from ray_study.config import Study
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `rescore` takes beside its sweep file."""
+    parser.add_argument("--benchmark", action="append", metavar="BENCHMARK", help="only this one; may be said again for more")
+    parser.add_argument("--cap", action="append", type=_cap, metavar="TOKENS", help="as if no answer had been longer; may be said again")
+
+
+def _cap(text: str) -> int:
+    cap = int(text)
+    if cap < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of tokens, 1 or more, found {cap}")
+    return cap
+
+
+def rescore(options: argparse.Namespace) -> int:
+    """The exit code of `rescore`: 0 where nothing contradicts what is stored, 1 where one version of the verifier says two things."""
+    study = sweep_file.read(options.sweep)
+    benchmarks = _chosen(study, options.benchmark)
+    store = open_store(study)
+    # Not at the top: the flow's modules load Ray.
+    from ray_study import capped  # noqa: PLC0415
+    from ray_study import rescore as judging_again  # noqa: PLC0415
+    from ray_study.recall import offline  # noqa: PLC0415
+
+    if options.cap:
+        rows = capped.at_caps(study, store, benchmarks, options.cap)
+        for line in capped.cap_table(rows):
+            print(line)
+        store.write_bytes("caps.csv", judging_again.as_csv(rows, capped.CapRow))
+        print(f"{len(rows)} scores: {store.path('caps.csv')}")
+        return DONE
+    lab = offline(study, store, progress_for_people(quiet=options.quiet))
+    found = judging_again.rescore(lab, benchmarks)
+    for line in [*found.left_alone, *judging_again.flip_table(found.flips)]:
+        print(line)
+    if found.flips:
+        store.write_bytes("flips.csv", judging_again.as_csv(found.flips, judging_again.Flip))
+        print(f"every flip: {store.path('flips.csv')}")
+    if found.judged_anew:
+        print(f"{found.judged_anew} cells have verdicts of this version now, beside the older ones: ray-study report {options.sweep}")
+    if found.contradictions:
+        print(
+            f"CONTRADICTION: {len(found.contradictions)} of {found.num_attempts} attempts come out otherwise than this very version of the "
+            "verifier has stored; nothing was overwritten. Raise verify.VERSION where the verifier was changed, then rescore again"
+        )
+        return OWED
+    print(f"{found.num_attempts} attempts judged again: {len(found.flips) or 'none'} of them otherwise")
+    return DONE
+
+
+def _chosen(study: Study, names: list[str] | None) -> list[str]:
+    known = list(study.evaluation.benchmarks)
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"unknown benchmark {name!r}; {sweep_file.nearest(name, known)}")
+    return names or known

@@ -1,0 +1,253 @@
+"""Each check on a study that is as it should be, and on one that has the fault that the check is for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labs import answer, attempts, make_exams, make_lab
+from studies import study, sweep_file
+
+from ray_study import tables
+from ray_study.__main__ import main
+from ray_study.chat import Chat
+from ray_study.checks import CHECKS, Finding, Subject, as_it_is, before_spending, look, outside
+from ray_study.checks.items import spread_by_chance
+from ray_study.checks.outside import Outside
+from ray_study.checks.subjects import at_work
+from ray_study.config import Study
+from ray_study.grid import planned
+from ray_study.manifests import digest
+from ray_study.materials import Lab, base_directory
+from ray_study.owed import answers_mark
+from ray_study.rows import Attempt, Problem
+from ray_study.runs import BASES, checkpoint_at
+from ray_study.store import Store
+
+SMALL = {"models/tiny/scratch/hidden_size": 32, "models/tiny/scratch/num_layers": 1}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return make_lab(tmp_path, SMALL)
+
+
+def subject_of(lab: Lab) -> Subject:
+    return at_work(lab, make_exams(lab))
+
+
+def found(subject: Subject, name: str) -> Finding:
+    (finding,) = look(subject, {name: CHECKS[name]})
+    return finding
+
+
+def choice(number: int, letter: str, *, options: str = "ABCD") -> Problem:
+    prompt = f"Which, {number}?\n" + "\n".join(f"{option}. {number}{option}" for option in options)
+    return Problem(id=f"q{number}", source="made", kind="choice", prompt=prompt, answer=letter, cluster="c", solution="")
+
+
+def with_items(subject: Subject, items: Sequence[Problem]) -> Subject:
+    return replace(subject, exams={"sums": list(items)})
+
+
+def test_a_study_as_it_should_be_passes_and_what_it_has_nothing_of_is_not_applicable(lab: Lab) -> None:
+    states = {finding.check: finding.state for finding in look(subject_of(lab))}
+    assert list(states) == list(CHECKS)
+    not_there = {"gold_letters", "protocol_differences", "judge_reachable", "sandbox_there"}
+    stored = {"base_model_stops", "samples_received"}
+    assert {name for name, state in states.items() if state == "not applicable"} == not_there
+    assert {name for name, state in states.items() if state == "unknown"} == stored
+    assert {name for name, state in states.items() if state == "pass"} == set(CHECKS) - not_there - stored
+
+
+def test_gold_that_is_always_one_letter_fails_and_gold_as_chance_spreads_it_passes(lab: Lab) -> None:
+    subject = subject_of(lab)
+    fair = [choice(number, "ABCD"[number * 7 % 4]) for number in range(40)]
+    assert found(with_items(subject, fair), "gold_letters") == Finding(
+        check="gold_letters", state="pass", sentence="sums: A 10, B 10, C 10, D 10"
+    )
+    finding = found(with_items(subject, [choice(number, "D") for number in range(40)]), "gold_letters")
+    assert (finding.state, finding.stops) == ("fail", False)
+    assert "D 40" in finding.sentence
+
+
+def test_items_with_fewer_options_are_expected_to_have_fewer_letters() -> None:
+    two = [choice(number, "AB"[number % 2], options="AB") for number in range(200)]
+    assert spread_by_chance(two) == 1.0
+    assert spread_by_chance([*two, *(choice(1000 + number, "ABCD"[number % 4]) for number in range(40))]) > 0.99
+    assert spread_by_chance([choice(number, "A" if number % 5 else "B", options="AB") for number in range(200)]) < 1e-9
+
+
+def test_items_that_come_out_otherwise_in_another_process_stop_the_study(lab: Lab) -> None:
+    subject = subject_of(lab)
+    shuffled = replace(subject, sets={**subject.sets, "held_out": list(reversed(subject.sets["held_out"]))})
+    finding = found(shuffled, "item_order")
+    assert (finding.state, finding.stops) == ("fail", True)
+    assert "problems 'held_out' come out otherwise in another process" in finding.sentence
+    left_out = replace(subject, sets={**subject.sets, "held_out": subject.sets["held_out"][1:]})
+    assert found(left_out, "item_order").state == "pass", "what was left out here may be there"
+
+
+def test_an_exam_that_asks_the_same_twice_names_both_items(lab: Lab) -> None:
+    subject = subject_of(lab)
+    items = list(subject.exams["sums"])
+    twice = [*items, replace(items[0], id="again", prompt=f"{items[0].prompt} ")]
+    assert found(with_items(subject, twice), "duplicate_items").sentence == f"sums: 'again' asks what {items[0].id!r} asks"
+    assert "stands twice" in found(with_items(subject, [*items, items[1]]), "duplicate_items").sentence
+
+
+@pytest.mark.parametrize(("remove", "state"), [(True, "pass"), (False, "fail")])
+def test_training_problems_inside_a_benchmark_are_counted_and_fail_where_they_stay(lab: Lab, remove: bool, state: str) -> None:
+    subject = subject_of(lab)
+    inside = [*subject.exams["sums"], *subject.sets["sums"][:3]]
+    other = study({**SMALL, "datasets/cot/decontaminate": {"remove": remove}, "datasets/nocot/decontaminate": {"remove": True}})
+    finding = found(replace(with_items(subject, inside), study=other), "contamination")
+    assert finding.state == state
+    assert "cot: 3 of 64 training problems stand in a benchmark (3 in sums)" in finding.sentence
+
+
+def test_a_benchmark_that_is_asked_otherwise_than_is_taught_is_told(lab: Lab) -> None:
+    directory = Path(base_directory(lab, "tiny"))
+    subject = subject_of(lab)
+    template = directory / "chat_template.jinja"
+    template.write_text(template.read_text() + "{% if enable_thinking is defined and add_generation_prompt %}<think>{% endif %}")
+    rendering = replace(subject.renderings["tiny"], chat=Chat(directory))
+    thinking = study({**SMALL, "evaluation/benchmarks/sums/thinking": True})
+    finding = found(replace(subject, study=thinking, renderings={"tiny": rendering}), "prompts_equal")
+    assert (finding.state, finding.stops) == ("fail", False)
+    assert "sums asks tiny with thinking: true" in finding.sentence
+    assert found(replace(subject, renderings={"tiny": rendering}), "prompts_equal").state == "pass"
+
+
+def store_answers(lab: Lab, rows: Sequence[Attempt] | None = None, **more: Any) -> str:
+    """The fingerprint of step 0's answers at the exam, stored as scoring stores them."""
+    (exam,) = make_exams(lab)
+    run = planned(lab.study)[0]
+    start = checkpoint_at(base_directory(lab, "tiny"), run.id, step=0)
+    lab.store.write_json(BASES, {each.id: {"fingerprint": start.fingerprint, "path": start.path} for each in planned(lab.study)})
+    asked = subject_of(lab).renderings["tiny"].chat
+    made = [replace(row, **more) for row in attempts(exam, ["\\boxed{7}"] * len(exam.items), asked_of=start.fingerprint)]
+    hashes = {item.id: digest(asked.prompt(item.prompt).ids) for item in exam.items}
+    answer(lab, exam, start, rows or [replace(row, prompt_hash=hashes[row.problem_id]) for row in made])
+    return answers_mark(lab.study, "sums", start.fingerprint, "tiny")
+
+
+def test_stored_answers_that_are_whole_and_a_base_model_that_stops_pass(lab: Lab) -> None:
+    store_answers(lab)
+    subject = subject_of(lab)
+    assert {found(subject, name).state for name in ("samples_received", "base_model_stops", "prompts_equal")} == {"pass"}
+    assert found(subject, "base_model_stops").sentence == "tiny: 16 of 16 answers at step 0 ended at a stop token"
+
+
+def test_a_base_model_that_never_stops_is_told(lab: Lab) -> None:
+    store_answers(lab, finish_reason="length")
+    assert found(subject_of(lab), "base_model_stops") == Finding(
+        check="base_model_stops", state="fail", sentence="tiny: 0 of 16 answers at step 0 ended at a stop token"
+    )
+
+
+def test_fewer_samples_than_were_asked_for_are_named(lab: Lab) -> None:
+    mark = store_answers(lab)
+    shard = next(Path(lab.store.path(f"answers-{mark}/rows")).glob("*.parquet"))
+    kept = tables.read(shard, Attempt)[1:]
+    tables.write(kept, shard, Attempt)
+    finding = found(subject_of(lab), "samples_received")
+    assert finding.state == "fail"
+    assert f"sums at step 0 of {planned(lab.study)[0].name}: 15 of 16 items, asked 1 times each; delete answers-{mark}" in finding.sentence
+
+
+def test_answers_that_were_asked_with_other_prompts_stop_the_study(lab: Lab) -> None:
+    (exam,) = make_exams(lab)
+    store_answers(lab, attempts(exam, ["\\boxed{7}"] * len(exam.items), asked_of="x"))
+    finding = found(subject_of(lab), "prompts_equal")
+    assert (finding.state, finding.stops) == ("fail", True)
+    assert "was asked of tiny with other token ids than it would be now" in finding.sentence
+
+
+@pytest.mark.parametrize(("long", "stops"), [(1, False), (16, True)])
+def test_items_without_room_for_an_answer_are_told_and_stop_the_study_where_none_has_any(lab: Lab, long: int, stops: bool) -> None:
+    subject = subject_of(lab)
+    items = [replace(item, prompt="1 + " * 100) if number < long else item for number, item in enumerate(subject.exams["sums"])]
+    finding = found(with_items(subject, items), "items_over_context")
+    assert (finding.state, finding.stops) == ("fail", stops)
+    assert f"sums: {long} of 16 items as tiny" in finding.sentence
+    assert "256 positions: no room for an answer" in finding.sentence
+
+
+def test_an_end_that_the_server_does_not_know_stops_the_study(lab: Lab) -> None:
+    subject = subject_of(lab)
+    path = subject.renderings["tiny"].directory / "generation_config.json"
+    path.write_text(json.dumps({"eos_token_id": [0]}))
+    finding = found(subject, "chat_template_and_end")
+    assert (finding.state, finding.stops) == ("fail", True)
+    assert "tiny: training closes a response with the token 2, which ends nothing" in finding.sentence
+
+
+def test_a_model_without_a_chat_template_is_named(lab: Lab) -> None:
+    directory = Path(base_directory(lab, "tiny"))
+    (directory / "chat_template.jinja").unlink()
+    finding = found(subject_of(lab), "stop_tokens")
+    assert (finding.state, finding.stops) == ("fail", True)
+    assert "model 'tiny': the tokenizer in" in finding.sentence
+
+
+def test_what_needs_a_judge_or_a_sandbox_is_looked_for_where_a_benchmark_has_such_items(lab: Lab) -> None:
+    subject = subject_of(lab)
+
+    def absent(study: Study, benchmarks: Sequence[str]) -> list[str]:
+        return [f"{name}: the judge at {study.name} does not answer" for name in benchmarks]
+
+    def look_for(probes: Mapping[str, Outside]) -> Finding:
+        return outside._there(subject, "judge", probes)
+
+    kinds = frozenset({"number"})
+    assert look_for({"judge": Outside(kinds=kinds, probe=absent)}).sentence == "sums: the judge at small does not answer"
+    assert look_for({"judge": Outside(kinds=kinds, probe=absent)}).stops
+    assert look_for({"judge": Outside(kinds=kinds, probe=lambda study, benchmarks: [])}).state == "pass"
+    assert look_for({"judge": Outside(kinds=kinds)}).state == "unknown"
+    assert look_for({"judge": Outside(kinds=frozenset({"choice"}), probe=absent)}).state == "not applicable"
+
+
+def test_a_study_that_would_spend_for_nothing_does_not_begin_and_other_faults_are_told(lab: Lab) -> None:
+    told: list[str] = []
+    (exam,) = make_exams(lab)
+    telling = replace(lab, progress=told.append)
+    twice = replace(exam, items=(*exam.items, replace(exam.items[0], id="again")))
+    before_spending(telling, [twice])
+    assert [line for line in told if line.startswith("check ")] == [
+        f"check duplicate_items: fail: sums: 'again' asks what {exam.items[0].id!r} asks"
+    ]
+    assert told[-1].startswith("checks: ")
+    hopeless = replace(exam, items=tuple(replace(item, prompt=f"{item.id} " * 200) for item in exam.items))
+    with pytest.raises(ValueError, match=r"^check items_over_context: fail: sums: 16 of 16 items as tiny"):
+        before_spending(telling, [hopeless])
+
+
+def test_the_verb_names_every_check_in_seconds_and_writes_nothing_into_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAY_STUDY_STORAGE", str(tmp_path / "results"))
+    monkeypatch.setenv("RAY_STUDY_CACHE", str(tmp_path / "cache"))
+    assert main(["check", str(sweep_file(tmp_path, SMALL)), "--quiet"]) == 0
+    assert main(["check", str(sweep_file(tmp_path, SMALL))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[1:-1]] == [f"check {name}" for name in CHECKS]
+    assert lines[0] == lines[-1]
+    assert not (tmp_path / "results").exists()
+
+
+def test_what_is_not_on_this_machine_is_unknown_with_the_reason(tmp_path: Path) -> None:
+    changes = {
+        "models/tiny": {"hub": "Qwen/Qwen3-0.6B-Base"},
+        "problems/held_out": {"source": "openr1_math"},
+        "problems/sums": {"source": "openr1_math", "num_problems": 64},
+    }
+    made = study(changes)
+    subject = as_it_is(made, Store(str(tmp_path), "small"), lambda line: None)
+    findings = {finding.check: finding for finding in look(subject)}
+    assert {finding.state for finding in findings.values()} <= {"unknown", "not applicable"}
+    assert "model 'tiny': not prepared on this machine yet" in findings["stop_tokens"].sentence
