@@ -247,6 +247,8 @@ class Benchmark(Settings):
 class Evaluation(Settings):
     """The suite and how it is asked."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["benchmarks"]}, {"required": ["suite"]}]})
+
     protocol: ProtocolName = "standard"
     """Of named benchmarks: `paper` is what the authors' code does, `standard` the benchmark's own rules."""
     suite: str | None = None

@@ -70,6 +70,7 @@ MMLU = Definition(
     source="mmlu",
     group="out_of_domain",
     cluster="the subject",
+    num_items=13937,
     items=1000,
     suites=("offline",),
     protocols={"standard": Protocol(asks=_LINES, note="zero-shot and boxed; the benchmark's own script shows five examples")},

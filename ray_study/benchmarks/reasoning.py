@@ -6,7 +6,7 @@ from ray_study.benchmarks.definition import PAPER_SAMPLING, Definition, Protocol
 
 _BOX = "the problem, then on a line of its own the request to reason step by step and box the answer, as in training"
 _SPACED_BOX = "as in training, but a space stands between the line break and the request"
-_WHOLE = "the authors' code parses the whole text, thinking included; here the last box anywhere counts"
+_WHOLE = "the authors' code parses the whole text, thinking included; here the last box anywhere counts, else the last number"
 
 
 def _contest(num_samples: int, note: str = "") -> dict[ProtocolName, Protocol]:

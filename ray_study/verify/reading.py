@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ray_study.rows import Kind, Reads
 from ray_study.verify.answers import THINKING_CLOSES, answer_part
+from ray_study.verify.simple import last_number
 
 _SAID = re.compile(
     r"[Aa]nswer\s+is:?\s*\**\(?([A-J])\b|(?:[Cc]hoose|[Oo]ption)\s+\(?([A-J])\b|(?<![A-Za-z])\(?([A-J])\)?\s+is\s+(?:the\s+)?correct"
@@ -58,5 +59,5 @@ def last_yes_no(text: str) -> str | None:
 FIRST: dict[Kind, Callable[[str], str | None]] = {"choice": first_letter}
 """What `first_in_text` takes as the answer; other kinds have no such reading, and are refused."""
 
-SAID: dict[Kind, Callable[[str], str | None]] = {"choice": said_letter}
+SAID: dict[Kind, Callable[[str], str | None]] = {"choice": said_letter, "math": last_number}
 """What counts where there is no box and more than the answer is read."""

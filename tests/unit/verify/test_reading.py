@@ -53,6 +53,11 @@ def test_the_papers_phrases_count_only_where_the_thinking_does() -> None:
     assert found == {"answer": "no_answer", "stripped": "correct", "whole_text": "correct", "first_in_text": "no_answer"}
 
 
+def test_a_number_without_a_box_is_an_answer_only_for_readings_that_judge_the_thinking_as_math_verify_would() -> None:
+    assert verdicts("math", "7", "It comes to 7.") == {"answer": "no_answer", "stripped": "correct", "whole_text": "correct"}
+    assert verdicts("number", "7", "It comes to 7.") == {"answer": "no_answer", "stripped": "no_answer", "whole_text": "no_answer"}
+
+
 def test_an_attempt_that_was_never_asked_is_an_error_however_it_is_read() -> None:
     problem = Problem(id="p", source="made", kind="choice", prompt="?", answer="A", cluster="p", solution="")
     attempt = replace(Attempt.of_text("p", "\\boxed{A}"), finish_reason="refused")
