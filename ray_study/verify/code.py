@@ -150,7 +150,7 @@ def _driven(answer: str, tests: Tests) -> tuple[int, str, float]:
         if number >= len(told):
             return number, _why_it_ended(outcome, tests) or "the program ended before it", outcome.seconds
         if "error" in told[number]:
-            return number, told[number]["error"], outcome.seconds
+            return number, str(told[number]["error"]), outcome.seconds
         if tests.style == "functional" and told[number].get("value") != json.loads(case.output):
             return number, f"returned {_short(json.dumps(told[number].get('value')))}, not {_short(case.output)}", outcome.seconds
     return len(tests.cases), "", outcome.seconds
