@@ -58,7 +58,6 @@ def _start(settings: EngineSettings) -> tuple[vllm.LLM, str]:
         max_num_seqs=settings.max_num_seqs,
         tensor_parallel_size=max(1, settings.gpus),
         trust_remote_code=settings.trust_remote_code,
-        skip_tokenizer_init=True,
         disable_log_stats=True,
         **place,
     )
