@@ -24,9 +24,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ray_study import tables
-from ray_study.rescore import judge_again
 from ray_study.rows import Attempt, GradedAttempt, Problem
 from ray_study.verify import grade
+from ray_study.verify.again import judge_again
 
 SECONDS = 120.0
 ATTEMPTS = 100_000

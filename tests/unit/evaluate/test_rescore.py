@@ -15,12 +15,13 @@ from ray_study.capped import at_caps, cap_table
 from ray_study.claims import claim
 from ray_study.grid import planned
 from ray_study.owed import answers_mark, verdicts_mark
-from ray_study.rescore import Flip, as_csv, changes_between, flip_table, judge_again, rescore
+from ray_study.rescore import Flip, as_csv, flip_table, rescore
 from ray_study.results import score_cell
 from ray_study.rows import Attempt, GradedAttempt, Problem
 from ray_study.runs import BASES
 from ray_study.serving import Reply, Request
 from ray_study.verify import VERSION, grade
+from ray_study.verify.again import changes_between, judge_again
 
 
 def answering(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:

@@ -81,7 +81,7 @@ def test_deleted_weights_are_not_trained_again_nor_owed_and_another_benchmark_sa
     assert sit(bench) == []
     assert bench.engines.num_asked == asked
     assert beyond_reach(bench.lab.study, bench.lab.store) == []
-    assert "2:scored" in "\n".join(status(bench.lab.study, bench.lab.store)[0])
+    assert "       2  ##  weights deleted" in status(bench.lab.study, bench.lab.store)[0]
 
     later = {**EXAMS, "later": {"problems": "held_out", "group": "safety", "items": 4}}
     other = bench.lab.study.model_copy(update={"evaluation": _evaluation(bench, later)})
@@ -92,7 +92,7 @@ def test_deleted_weights_are_not_trained_again_nor_owed_and_another_benchmark_sa
     assert f"delete {directory.parent}" in why[0]
     (line,) = beyond_reach(other, bench.lab.store)
     assert line.startswith("benchmark later at step 2 of ")
-    assert "       2  #!  weights deleted" in status(other, bench.lab.store)[0]
+    assert "       2  ##!  weights deleted" in status(other, bench.lab.store)[0]
 
 
 def _evaluation(bench: Bench, benchmarks: dict[str, Any]) -> object:
