@@ -46,7 +46,7 @@ def judge_code(answer: str, gold: str, timeout_seconds: float) -> Judgement:
     except ValueError as error:
         return Judgement(verdict="error", answer=answer, explanation=str(error))
     try:
-        num_passed, why, seconds = (_stdin if tests.style == "stdin" else _driven)(answer, tests)
+        num_passed, why = (_stdin if tests.style == "stdin" else _driven)(answer, tests)
     except _SandboxBrokeError as error:
         return Judgement(verdict="error", answer=answer, explanation=f"the sandbox broke: {error}")
     num_asked = len(tests.cases)
@@ -54,7 +54,6 @@ def judge_code(answer: str, gold: str, timeout_seconds: float) -> Judgement:
     details = {
         "first_failing": None if verdict == "correct" else num_passed,
         "passed": num_passed,
-        "seconds": round(seconds, 2),
         "tests": num_asked,
     }
     explanation = f"passes all of {num_asked} tests" if verdict == "correct" else f"fails test {num_passed} of {num_asked}: {why}"
@@ -118,20 +117,19 @@ def _limits(tests: Tests, *, num_tests: int, expected: int, per_line: bool) -> L
     )
 
 
-def _stdin(answer: str, tests: Tests) -> tuple[int, str, float]:
-    """How many tests pass before the first that fails, why that fails, and the seconds that all took."""
-    program, seconds = _whole(answer, tests), 0.0
+def _stdin(answer: str, tests: Tests) -> tuple[int, str]:
+    """How many tests pass before the first that fails, and why that fails. No seconds: judged again, it must say the same."""
+    program = _whole(answer, tests)
     for number, case in enumerate(tests.cases):
         limits = _limits(tests, num_tests=1, expected=len(case.output), per_line=False)
         outcome = _run({"program.py": program}, "program.py", case.input, limits)
-        seconds += outcome.seconds
         why = _why_it_ended(outcome, tests) or _why_not_printed(outcome, case)
         if why:
-            return number, why, seconds
-    return len(tests.cases), "", seconds
+            return number, why
+    return len(tests.cases), ""
 
 
-def _driven(answer: str, tests: Tests) -> tuple[int, str, float]:
+def _driven(answer: str, tests: Tests) -> tuple[int, str]:
     """As `_stdin`, in one process for all tests: they are told line by line, and what does not carry the token is not read."""
     token = secrets.token_hex(16)
     request = {
@@ -148,12 +146,12 @@ def _driven(answer: str, tests: Tests) -> tuple[int, str, float]:
     told = [fact for fact in map(_told, outcome.output.decode(errors="replace").split("\n")) if fact.get("token") == token]
     for number, case in enumerate(tests.cases):
         if number >= len(told):
-            return number, _why_it_ended(outcome, tests) or "the program ended before it", outcome.seconds
+            return number, _why_it_ended(outcome, tests) or "the program ended before it"
         if "error" in told[number]:
-            return number, str(told[number]["error"]), outcome.seconds
+            return number, str(told[number]["error"])
         if tests.style == "functional" and told[number].get("value") != json.loads(case.output):
-            return number, f"returned {_short(json.dumps(told[number].get('value')))}, not {_short(case.output)}", outcome.seconds
-    return len(tests.cases), "", outcome.seconds
+            return number, f"returned {_short(json.dumps(told[number].get('value')))}, not {_short(case.output)}"
+    return len(tests.cases), ""
 
 
 def _run(files: dict[str, str], main: str, given: str, limits: Limits) -> Outcome:
