@@ -17,7 +17,6 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 from transformers import AutoModelForCausalLM
 
@@ -264,26 +263,6 @@ def test_a_killed_replica_leaves_no_engine_and_its_shard_is_asked_again(pool: Po
     assert not [process for process in ranks if is_alive(process)], "an engine outlived its replica"
     assert len(running.result(timeout=600)) == 16
     assert texts(pool.ask(str(stranger), requests(), GREEDY)) == alone
-
-
-def test_a_killed_engine_and_a_killed_controller_lose_no_shard_and_answer_none_twice(pool: Pool, base: Path, stranger: Path) -> None:
-    replica, engine, *_ = pool.handle.replicas.processes.remote().result()
-    alone = {path: texts(pool.ask(str(path), requests(), GREEDY)) for path in (base, stranger)}
-    running = pool.submit(str(stranger), requests(16, max_tokens=230), GREEDY)
-    time.sleep(1)
-    os.kill(engine, signal.SIGKILL)
-    replies = running.result(timeout=600)
-    assert [reply.problem_id for reply in replies] == [f"p{number}" for number in range(16)]
-    assert replies[0].turn is not None
-    assert replies[0].turn.num_starts == 1, "its replica started another engine"
-    assert pool.handle.replicas.processes.remote().result()[0] == replica
-
-    controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
-    os.kill(ray.get(controller.get_pid.remote()), signal.SIGKILL)
-    # The second waits for the first, and so for a count of the replicas that nobody can give for a while.
-    asked = {path: pool.submit(str(path), requests(), GREEDY) for path in (base, stranger)}
-    assert {path: texts(future.result(timeout=600)) for path, future in asked.items()} == alone
-    assert pool.handle.replicas.processes.remote().result()[0] == replica
 
 
 LM_EVAL = """
