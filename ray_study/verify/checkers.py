@@ -59,8 +59,8 @@ def registry() -> Mapping[str, Any]:
 
     # Otherwise it draws at random, and the same text may be of another language the next time.
     langdetect.DetectorFactory.seed = 0
-    # Found there, it does not ask for a download.
     nltk.data.path.insert(0, str(nltk_data()))
+    # It looks for the sentence model as it is imported: found there, it does not ask for a download.
     from lm_eval.tasks.ifeval import instructions_registry  # noqa: PLC0415
 
     # The library turns switches of the hub on for the whole process.

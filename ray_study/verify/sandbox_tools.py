@@ -64,8 +64,8 @@ def system_call_filter() -> bytes:
     Raises:
         ImportError: pyseccomp or the libseccomp library is missing.
     """
-    # Needs a system library: where that is missing the sandbox is refused, and nothing else.
     try:
+        # Needs a system library: where that is missing the sandbox is refused, and nothing else.
         import pyseccomp  # noqa: PLC0415
     except (OSError, RuntimeError) as error:
         raise ImportError(f"pyseccomp found no libseccomp: {error}") from error
