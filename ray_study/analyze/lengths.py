@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Numbers = NDArray[np.float64]
+
+Z_95 = float(special.ndtri(0.975))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ class RestrictedMean:
     num_units: int
 
 
-def restricted_mean(tokens: Sequence[int], finished: Sequence[bool], cap: int, units: Sequence[str] = ()) -> RestrictedMean:
+def restricted_mean(tokens: Sequence[int], finished: Sequence[bool], cap: int, units: Sequence[str] | Sequence[int] = ()) -> RestrictedMean:
     """The mean response length up to `cap`, the area under S(t) from 0 to `cap`, with its variance.
 
     Where all attempts share the cap this is the mean of min(length, cap). Where some were censored earlier (their prompt left
@@ -112,3 +115,34 @@ def _influence(lengths: Numbers, stopped: NDArray[np.bool_], times: Numbers, cur
     at_own = stopped & (position < len(times))
     influence[at_own] -= per_stop[position[at_own]]
     return influence
+
+
+def greenwood(curve: Survival) -> Numbers:
+    """The standard error of S(t) at each of `times`, for independent attempts: S sqrt( sum of d_j / (n_j (n_j - d_j)) ).
+
+    NaN where everybody left has stopped. Source: Greenwood 1926.
+    """
+    left = curve.num_at_risk - curve.num_stopped
+    terms = np.divide(curve.num_stopped, curve.num_at_risk * left, out=np.full(len(left), np.nan), where=left > 0)
+    return np.asarray(curve.share_going * np.sqrt(np.cumsum(terms)), dtype=np.float64)
+
+
+def median_interval(tokens: Sequence[int], finished: Sequence[bool]) -> tuple[float | None, float | None]:
+    """The 95 % interval of the Kaplan-Meier median: the lengths at which S(t) = 1/2 is not rejected; None for an end that is not reached.
+
+    |g(S) - g(1/2)| <= 1.96 |g'(S)| SE with g(s) = log(-log s), for independent attempts: with several samples an item it is too narrow.
+    Source: Brookmeyer and Crowley 1982, with the transform of Borgan and Liestol 1990.
+    """
+    curve = survival(tokens, finished)
+    inside = (curve.share_going > 0) & (curve.share_going < 1)
+    s, error = curve.share_going[inside], greenwood(curve)[inside]
+    distance = np.log(-np.log(s)) - np.log(np.log(2.0))
+    held = np.abs(distance) <= Z_95 * error / np.abs(s * np.log(s))
+    times = curve.times[inside]
+    if not held.any():
+        middle = median_tokens(tokens, finished)
+        return middle, middle
+    last = int(np.flatnonzero(held)[-1])
+    # S stays at a height until the next stop: the interval ends there, and nowhere where no further stop was seen.
+    after = curve.times[curve.times > times[last]]
+    return float(times[held][0]), float(after[0]) if len(after) else None
