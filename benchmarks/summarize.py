@@ -88,7 +88,7 @@ def write_run(directory: Path, number: int, num_rows: int) -> None:
                         "kind": card.kind,
                         "cluster": np.char.add(f"{card.benchmark}-subject-", (item // 7).astype(str)),
                         "verdict": verdict,
-                        "answer": np.where(verdict == "unfinished", None, "B"),
+                        "answer": [None if each == "unfinished" else "B" for each in verdict],
                         "lenient_verdict": verdict,
                     },
                     schema_overrides={"answer": pl.String},

@@ -1,6 +1,6 @@
 """Draws docs/pictures/dip-verdicts.png: how often a simulated trajectory is called a dip, where there is none and where there is one.
 
-    .venv/bin/python scripts/dip_verdicts.py [--trajectories 400]
+    .venv/bin/python scripts/dip_verdicts.py [--trajectories 100]
 
 Items of differing ability are asked at nine checkpoints. Left, trajectories that never turn: a dip is called in at most 5 % of cases.
 Right, a dip of growing depth, in units of the smallest fall that the design can see (`smallest_detectable`): at twice that it is
@@ -93,7 +93,7 @@ def draw(num_trajectories: int) -> Figure:
 def main() -> int:
     """0 when the picture is written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trajectories", type=int, default=400)
+    parser.add_argument("--trajectories", type=int, default=100)
     PICTURE.write_bytes(figure_bytes(draw(parser.parse_args().trajectories), "png"))
     return 0
 

@@ -100,7 +100,7 @@ def rule_of_three(num: int) -> float:
 
     Source: Hanley and Lippman-Hand 1983.
     """
-    return 1.0 - 0.05 ** (1.0 / num)
+    return -math.expm1(math.log(0.05) / num)
 
 
 def beta_binomial_interval(counts: Sequence[tuple[int, int]]) -> tuple[float, float]:

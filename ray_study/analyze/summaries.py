@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ Codes = NDArray[np.uint32]
 Flags = NDArray[np.bool_]
 CELL = ("run", "step", "benchmark")
 _UNJUDGED = sorted(UNJUDGED)
+_ESTIMATE = tuple(field.name for field in fields(Estimate))
 
 
 def summarize_table(paths: str | Path | Sequence[str | Path], cards: Sequence[BenchmarkCard]) -> list[Score]:
@@ -48,7 +49,8 @@ def _cells(paths: str | Path | Sequence[str | Path]) -> Iterator[tuple[tuple[str
     """Each cell's attempts in numbers, sorted by cell."""
     judged, lenient = ~pl.col("verdict").is_in(_UNJUDGED), ~pl.col("lenient_verdict").is_in(_UNJUDGED)
     asked = pl.col("finish_reason") != "refused"
-    lazy = pl.scan_parquet(paths).select(
+    files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    lazy = pl.scan_parquet(files).select(
         *(pl.col(name).cast(pl.Categorical) for name in ("run", "benchmark", "problem_id", "cluster")),
         pl.col("step").cast(pl.Int32),
         pl.col("sample").cast(pl.Int32),
@@ -72,9 +74,9 @@ def _cells(paths: str | Path | Sequence[str | Path]) -> Iterator[tuple[tuple[str
 
 def _scores_of(cell: pl.DataFrame, card: BenchmarkCard, run: str, step: int) -> list[Score]:
     column = {name: cell[name].to_numpy() for name in cell.columns if name not in CELL}
-    items, item_of = np.unique(column["problem_id"], return_inverse=True)
-    _check_complete(item_of, column["sample"], len(items), card)
-    cluster_of = np.zeros(len(items), dtype=np.uint32)
+    item_of, num_items = _renumber(column["problem_id"])
+    _check_complete(item_of, column["sample"], num_items, card)
+    cluster_of = np.zeros(num_items, dtype=np.uint32)
     cluster_of[item_of] = column["cluster"]
     found = {metric: _share(item_of, cluster_of, values, known, card.num_samples) for metric, (values, known) in _readings(column).items()}
     found |= _lengths(column, item_of, cluster_of)
@@ -87,7 +89,7 @@ def _scores_of(cell: pl.DataFrame, card: BenchmarkCard, run: str, step: int) -> 
             group=card.group,
             metric=metric,
             num_unjudged=leniently if metric == "lenient_accuracy" else unjudged,
-            **asdict(estimate),
+            **{name: getattr(estimate, name) for name in _ESTIMATE},
         )
         for metric, estimate in found.items()
     ]
@@ -108,8 +110,8 @@ def _readings(column: Mapping[str, Any]) -> dict[str, tuple[Flags, Flags]]:
 
 def _check_complete(item_of: NDArray[np.intp], samples: NDArray[np.int32], num_items: int, card: BenchmarkCard) -> None:
     """Every item has as many samples as it must, each once; see `statistics.avg_at_k`."""
-    keys = np.sort(item_of.astype(np.int64) * (int(samples.max()) + 1) + samples)
-    twice = int((np.diff(keys) == 0).sum())
+    keys = item_of.astype(np.int64) * (int(samples.max()) + 1) + samples
+    twice = len(keys) - int(np.count_nonzero(np.bincount(keys)))
     if twice:
         raise ValueError(f"{twice} attempts stand twice; expected each once")
     if num_items != card.num_items or (np.bincount(item_of) != card.num_samples).any():
@@ -119,12 +121,18 @@ def _check_complete(item_of: NDArray[np.intp], samples: NDArray[np.int32], num_i
         )
 
 
+def _renumber(codes: Codes) -> tuple[NDArray[np.intp], int]:
+    """Codes as numbers from 0 without gaps, in the same order, and how many there are: `np.unique` without a sort."""
+    present = np.bincount(codes) > 0
+    return (np.cumsum(present) - 1)[codes], int(present.sum())
+
+
 def _units(clusters: Codes) -> tuple[NDArray[np.intp], int]:
     """The independent unit of each item and how many there are, by the rule of `statistics.independent_units`."""
-    distinct, unit_of = np.unique(clusters, return_inverse=True)
-    if len(distinct) == len(clusters) or len(distinct) < LEAST_CLUSTERS:
+    unit_of, distinct = _renumber(clusters)
+    if distinct == len(clusters) or distinct < LEAST_CLUSTERS:
         return np.arange(len(clusters)), len(clusters)
-    return unit_of, len(distinct)
+    return unit_of, distinct
 
 
 def _share(item_of: NDArray[np.intp], cluster_of: Codes, values: Flags, known: Flags, num_samples: int) -> Estimate:

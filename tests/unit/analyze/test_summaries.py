@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ray_study.analyze.report import write_report
 from ray_study.analyze.statistics import summarize
 from ray_study.analyze.study_tables import ScoredAttempts, StudyTables, write_tables
 from ray_study.analyze.summaries import summarize_table
@@ -34,8 +33,7 @@ def table_of(directory: Path, cells: list[ScoredAttempts]) -> Path:
 
 def test_the_table_path_gives_the_numbers_of_the_row_path(make_study: MakeStudy, tmp_path: Path) -> None:
     study = make_study(steps=(0, 40, 640), num_items=30)
-    write_report(tmp_path, study)
-    found = summarize_table(tmp_path / "report" / "data" / "attempts.parquet", study.benchmarks)
+    found = summarize_table(table_of(tmp_path, list(study.attempts)), study.benchmarks)
     assert_equal(found, sorted(study.scores, key=lambda each: (each.run, each.step, each.benchmark)))
 
 
