@@ -20,7 +20,7 @@ def shape_sentence(name: str, dip: Dip) -> str:
         return f"{name}: {_fall(dip)}{_recovery(dip)}."
     if dip.shape == "monotone":
         change = dip.change.estimate.value or 0.0
-        turn = "no rise after it is clear" if change < 0 else "no fall before it is clear"
+        turn = "no rise after a fall is clear" if change < 0 else "no dip below step 0 is clear"
         return (
             f"{name}: {'rises' if change > 0 else 'falls'} by {100 * abs(change):.1f} points from the first to the last step, and {turn}."
         )
@@ -39,7 +39,8 @@ def _recovery(dip: Dip) -> str:
     share = dip.share_recovered
     if share is None or share.value is None:
         return ", and no recovery is shown"
-    regained = f"{100 * share.value:.0f} % of that is regained at the last step"
+    regained = "all of that and more" if share.value > 1 else f"{100 * share.value:.0f} % of that"
+    regained += " is regained at the last step"
     if dip.shape == "dip_only":
         return f"; {regained}, which is no clear recovery"
     return f"; {regained}" + ("" if dip.recovery_step is None else f", half of it by step {dip.recovery_step}")

@@ -39,7 +39,7 @@ def test_every_shape_has_a_sentence_that_says_what_was_measured() -> None:
     assert "regained at the last step, half of it by step 40" in said["dip_and_recovery"]
     assert "no clear recovery" in said["dip_only"]
     assert "falls by" in said["monotone"]
-    assert "no rise after it is clear" in said["monotone"]
+    assert "no rise after a fall is clear" in said["monotone"]
     assert "would have been found" in said["flat"]
     assert "could not have seen" in said["underpowered"]
     rising = shape_sentence("b", dip_of({0: 0.3, 10: 0.4, 40: 0.5, 640: 0.6}))
