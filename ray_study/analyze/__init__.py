@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from ray_study.analyze.bootstrap import curves_of_attempts, draw_trajectories
+from ray_study.analyze.dips import find_dip
 from ray_study.analyze.findings import final_table
+from ray_study.analyze.makeup import made_of, makeups
 from ray_study.analyze.plots import picture, plot_accuracy, plot_length, plot_shares, plot_training, save
 from ray_study.analyze.report import write_report
 from ray_study.analyze.rogan_gladen import ErrorRates, corrected_scores, error_rates
+from ray_study.analyze.shares import at_k
 from ray_study.analyze.statistics import summarize
 from ray_study.analyze.study_tables import ScoredAttempts, StudyTables, TrainingRow, read_study
+from ray_study.analyze.summaries import summarize_table
+from ray_study.analyze.thinking import lengths_by_step
 from ray_study.analyze.trajectories import accuracy_at_cap, trajectories
 
 __all__ = [
@@ -16,9 +22,16 @@ __all__ = [
     "StudyTables",
     "TrainingRow",
     "accuracy_at_cap",
+    "at_k",
     "corrected_scores",
+    "curves_of_attempts",
+    "draw_trajectories",
     "error_rates",
     "final_table",
+    "find_dip",
+    "lengths_by_step",
+    "made_of",
+    "makeups",
     "picture",
     "plot_accuracy",
     "plot_length",
@@ -27,6 +40,7 @@ __all__ = [
     "read_study",
     "save",
     "summarize",
+    "summarize_table",
     "trajectories",
     "write_report",
 ]

@@ -1,8 +1,7 @@
-"""How two checkpoints differ on the same items, and whether a dip is more than the lowest of some noisy points."""
+"""How two checkpoints, data sets or models differ on the same items, and what many such comparisons are worth together."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,56 +85,6 @@ def _upper_tail(value: float, error: float, num_units: int) -> float:
     return float(special.stdtr(num_units - 1, -value / error))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dip:
-    """A fall below the first checkpoint, with its bottom chosen on one half of the items and its depth measured on the other."""
-
-    steps: tuple[int, int]
-    """Where the bottom lies by each half."""
-    depth: float
-    """Mean of the two held-out depths; negative where the held-out half shows no fall."""
-    p_value: float
-
-
-def dip(by_step: Mapping[int, ItemMeans], cluster_of: Mapping[str, str] | None = None) -> Dip | None:
-    """The cross-fitted dip of a trajectory; None with fewer than two steps, or too few items for two halves.
-
-    The lowest of several noisy points lies below the first one in any trajectory, so the bottom is looked for on one half of
-    the items and measured on the other, then the halves swap. The p-value is one-sided and twice the smaller of the two, which
-    holds whatever their dependence: a trajectory that never falls is called a dip in at most 5 % of cases. Halves are by a
-    hash of the cluster (of the item, where there are too few clusters to be of use), the same in every process.
-    """
-    steps = sorted(by_step)
-    if len(steps) < 2:
-        return None
-    first, later = steps[0], steps[1:]
-    shared = set.intersection(*(set(means) for means in by_step.values()))
-    items = sorted(shared)
-    units = independent_units(items, [cluster_of[item] for item in items] if cluster_of else items)
-    # One task of two in each half would measure the bottom of the one on the other.
-    clusters = dict(zip(items, units, strict=True))
-    # Ranks of the hash, not its parity: the halves are then equal in their number of clusters.
-    ranked = sorted({clusters[item] for item in shared}, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    in_half_a = set(ranked[::2])
-    half_a = [item for item in items if clusters[item] in in_half_a]
-    half_b = [item for item in items if clusters[item] not in in_half_a]
-    if min(len(half_a), len(half_b)) < 2:
-        return None
-    bottoms, depths, p_values = [], [], []
-    for chosen_on, measured_on in ((half_a, half_b), (half_b, half_a)):
-        bottom = min(later, key=lambda step: math.fsum(by_step[step][item] for item in chosen_on))
-        held_out = paired_difference(
-            {item: by_step[bottom][item] for item in measured_on}, {item: by_step[first][item] for item in measured_on}, cluster_of
-        ).estimate
-        if held_out.value is None or held_out.standard_error is None:
-            return None
-        num_units = len(set(independent_units(measured_on, [clusters[item] for item in measured_on])))
-        bottoms.append(bottom)
-        depths.append(held_out.value)
-        p_values.append(_upper_tail(held_out.value, held_out.standard_error, num_units))
-    return Dip(steps=(bottoms[0], bottoms[1]), depth=sum(depths) / 2, p_value=min(1.0, 2 * min(p_values)))
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values adjusted for having looked at all of them (Holm 1979), in the order given."""
     adjusted = [0.0] * len(p_values)
@@ -143,4 +92,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
     for rank, number in enumerate(sorted(range(len(p_values)), key=lambda number: p_values[number])):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[number]))
         adjusted[number] = largest
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted so that those below a level hold that share of false ones at most, in the order given: for exploring.
+
+    The least over ranks r >= own of p_(r) m / r, at most 1. Source: Benjamini and Hochberg 1995; valid for independent and for
+    positively dependent tests (Benjamini and Yekutieli 2001). A claim that was declared beforehand wants `holm`.
+    """
+    adjusted = [0.0] * len(p_values)
+    least = 1.0
+    for rank, number in reversed(list(enumerate(sorted(range(len(p_values)), key=lambda number: p_values[number]), start=1))):
+        least = min(least, p_values[number] * len(p_values) / rank)
+        adjusted[number] = least
     return adjusted

@@ -8,8 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from ray_study.analyze.comparisons import Difference, Dip, compare, dip, holm, item_means
+from ray_study.analyze.bootstrap import curves_of_attempts
+from ray_study.analyze.comparisons import Difference, compare, holm
+from ray_study.analyze.dips import LEVEL, Dip, find_dip
 from ray_study.analyze.layout import run_labels
+from ray_study.analyze.makeup import MadeOf, made_of
+from ray_study.analyze.shapes import shape_row, shapes_summary
 from ray_study.analyze.study_tables import StudyTables
 from ray_study.analyze.trajectories import Trajectory, accuracy_at_cap, benchmark_cards, find_attempts, study_trajectories
 from ray_study.rows import GradedAttempt, Group, Score
@@ -36,7 +40,9 @@ class Change:
     """Last - first on the same items; None without the attempts of both."""
     dip: Dip | None
     dip_p_value: float | None
-    """Of the dip, adjusted (Holm) for all runs and benchmarks looked at."""
+    """Of the fall, adjusted (Holm) for all runs and benchmarks looked at."""
+    made_of: MadeOf | None
+    """What the fall to the bottom is made of, where it is clear."""
     num_missing: int
     mixed_conditions: bool
     """Whether the points of this trajectory were measured under different conditions."""
@@ -55,6 +61,7 @@ _NO_CHANGE = Change(
     difference=None,
     dip=None,
     dip_p_value=None,
+    made_of=None,
     num_missing=0,
     mixed_conditions=False,
 )
@@ -76,8 +83,13 @@ def changes(study: StudyTables) -> list[Change]:
 
 
 def _dip_of(by_step: dict[int, tuple[GradedAttempt, ...]]) -> Dip | None:
-    cluster_of = {attempt.problem_id: attempt.cluster for graded in by_step.values() for attempt in graded}
-    return dip({step: item_means(graded) for step, graded in by_step.items()}, cluster_of) if 0 in by_step else None
+    return find_dip(curves_of_attempts([by_step])) if 0 in by_step else None
+
+
+def _made_of(by_step: dict[int, tuple[GradedAttempt, ...]], found: Dip | None) -> MadeOf | None:
+    if found is None or found.p_value >= LEVEL:
+        return None
+    return made_of((0, by_step[0]), (found.bottom_step, by_step[found.bottom_step]))
 
 
 def _change(
@@ -99,13 +111,24 @@ def _change(
         difference=compare(by_step[first.step], by_step[last.step]) if both else None,
         dip=dipped,
         dip_p_value=dip_p_value,
+        made_of=_made_of(by_step, dipped),
         num_missing=each.num_missing,
         mixed_conditions=len(conditions) > 1,
     )
 
 
-_TEXT = ("run", "label", "benchmark", "group", "metric")
-_WHOLE = ("first_step", "last_step", "first_num_items", "first_num_unjudged", "last_num_items", "last_num_unjudged", "num_missing")
+_TEXT = ("run", "label", "benchmark", "group", "metric", "shape")
+_WHOLE = (
+    "bottom_step",
+    "recovery_step",
+    "first_step",
+    "last_step",
+    "first_num_items",
+    "first_num_unjudged",
+    "last_num_items",
+    "last_num_unjudged",
+    "num_missing",
+)
 
 
 def final_table(study: StudyTables) -> pl.DataFrame:
@@ -153,7 +176,7 @@ def flat(change: Change) -> dict[str, Any]:
         "difference": estimate.value if estimate else None,
         "difference_standard_error": estimate.standard_error if estimate else None,
         "difference_p_value": change.difference.p_value if change.difference else None,
-        "dip_depth": change.dip.depth if change.dip else None,
+        **shape_row(change.dip),
         "dip_p_value": change.dip_p_value,
         "num_missing": change.num_missing,
         "mixed_conditions": change.mixed_conditions,
@@ -229,16 +252,7 @@ def _is_clear(change: Change) -> bool:
 
 
 def _dips(found: Sequence[Change]) -> str:
-    tested = [change for change in found if change.dip_p_value is not None]
-    sure = [change for change in tested if change.dip_p_value is not None and change.dip_p_value < 0.05]
-    if not tested:
-        return "No dip could be tested: that needs step 0, a later step and their attempts."
-    begin = f"Of {len(tested)} trajectories tested for a dip below step 0 (bottom chosen on half of the items, measured on the other)"
-    if not sure:
-        return f"{begin}, none is told apart from noise after adjusting for all of them."
-    names = [f"{change.benchmark} with {change.label} ({100 * change.dip.depth:.1f} points)" for change in sure if change.dip][:6]
-    more = f" and {len(sure) - 6} more" if len(sure) > 6 else ""
-    return f"{begin}, {len(sure)} hold after adjusting for all of them: {'; '.join(names)}{more}."
+    return shapes_summary([(f"{each.benchmark} with {each.label}", each.dip, each.dip_p_value) for each in found if each.dip])
 
 
 def _warnings(study: StudyTables, found: Sequence[Change]) -> list[str]:
@@ -270,16 +284,6 @@ def caps_table(study: StudyTables) -> list[dict[str, Any]]:
             shares = {name: accuracy_at_cap(graded, max(1, cap // by)).value for name, by in (("quarter", 4), ("half", 2), ("full", 1))}
             rows.append({"label": labels[each.run.id], "benchmark": each.benchmark, "step": each.points[-1].step, "cap": cap} | shares)
     return rows
-
-
-def conditions_used(study: StudyTables) -> list[dict[str, Any]]:
-    """Each set of measuring conditions with how many attempts were made under it, the most used first."""
-    counts: dict[str, int] = {}
-    for cell in study.attempts:
-        for attempt in cell.attempts:
-            if attempt.finish_reason != "refused":
-                counts[attempt.conditions] = counts.get(attempt.conditions, 0) + 1
-    return [{"conditions": name, "num_attempts": count} for name, count in sorted(counts.items(), key=lambda pair: -pair[1])]
 
 
 def missing_cells(study: StudyTables, found: Sequence[Trajectory]) -> list[str]:

@@ -13,10 +13,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ray_study.analyze import findings, plots
+from ray_study.analyze.cap_shape import cap_warnings
 from ray_study.analyze.judged_table import judged_table
 from ray_study.analyze.layout import run_labels
+from ray_study.analyze.shapes import shape_rows
 from ray_study.analyze.study_tables import StudyTables, write_tables
-from ray_study.analyze.trajectories import benchmark_cards, find_attempts, study_trajectories
+from ray_study.analyze.trajectories import benchmark_cards, conditions_used, find_attempts, study_trajectories
 from ray_study.rows import BenchmarkCard, GradedAttempt, Run
 
 logger = logging.getLogger(__name__)
@@ -88,8 +90,10 @@ def build_context(study: StudyTables) -> dict[str, Any]:
         "beside": findings.beside(study, found),
         "judged": judged_table(study),
         "judge_validation": dict(facts.get("judge_validation") or {}),
+        "shapes": shape_rows(found),
         "cards": [{"card": card, "note": card_note(card)} for card in benchmark_cards(study)],
         "caps": findings.caps_table(study),
+        "cap_warnings": cap_warnings(study),
         "clipped": clipped(study),
         "datasets": [_dataset(card) for card in facts.get("datasets") or []],
         "samples": samples(study),
@@ -97,7 +101,7 @@ def build_context(study: StudyTables) -> dict[str, Any]:
         "missing": findings.missing_cells(study, drawn),
         "owed": [str(cell) for cell in facts.get("owed") or []],
         "runs": [{"run": run, "learned": dict((facts.get("learned") or {}).get(run.id) or {})} for run in study.runs],
-        "conditions": findings.conditions_used(study),
+        "conditions": conditions_used(study),
         "sweep": str(facts.get("sweep") or ""),
         "provenance": _provenance(facts),
         "stages": _pairs(facts.get("stages") or {}),

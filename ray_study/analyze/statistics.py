@@ -18,10 +18,9 @@ import numpy as np
 from scipy import special
 
 from ray_study.analyze.judged import MEANS, judged_readers, judged_value
-from ray_study.analyze.lengths import median_tokens, restricted_mean
+from ray_study.analyze.lengths import Z_95, median_tokens, restricted_mean
 from ray_study.rows import UNJUDGED, GradedAttempt, Group, Score
 
-Z_95 = float(special.ndtri(0.975))
 LEAST_CLUSTERS = 5
 """Fewer clusters than this give a clustered standard error too few degrees of freedom to mean anything."""
 
@@ -122,11 +121,16 @@ def score(item_means: Sequence[float], clusters: Sequence[str] = (), *, num_samp
     num_units = len(set(units))
     value = math.fsum(item_means) / n
     error = clustered_standard_error(item_means, units)
-    if not error or (num_samples == 1 and num_units == n):
+    return share_estimate(value, error, num_items=n, num_units=num_units, num_samples=num_samples)
+
+
+def share_estimate(value: float, error: float | None, *, num_items: int, num_units: int, num_samples: int) -> Estimate:
+    """A mean of shares with its interval, chosen as `score` says, from its standard error over `num_units` independent units."""
+    if not error or (num_samples == 1 and num_units == num_items):
         low, high = wilson_interval(min(max(value, 0.0), 1.0), num_units)
     else:
         low, high = t_interval(value, error, num_units)
-    return Estimate(value=value, standard_error=error, low=max(0.0, low), high=min(1.0, high), num_items=n)
+    return Estimate(value=value, standard_error=error, low=max(0.0, low), high=min(1.0, high), num_items=num_items)
 
 
 def mean(item_means: Sequence[float], clusters: Sequence[str] = ()) -> Estimate:
@@ -260,8 +264,20 @@ def _lengths(graded: Sequence[GradedAttempt], cluster_of: Mapping[str, str]) -> 
     finished = [attempt.finish_reason == "stop" for attempt in asked]
     items = sorted({attempt.problem_id for attempt in asked})
     unit_of = dict(zip(items, independent_units(items, [cluster_of[item] for item in items]), strict=True))
-    cap = max(attempt.cap for attempt in asked)
-    mean = restricted_mean(tokens, finished, cap, [unit_of[attempt.problem_id] for attempt in asked])
+    return length_estimates(
+        tokens,
+        finished,
+        cap=max(attempt.cap for attempt in asked),
+        units=[unit_of[attempt.problem_id] for attempt in asked],
+        num_items=len(items),
+    )
+
+
+def length_estimates(
+    tokens: Sequence[int], finished: Sequence[bool], *, cap: int, units: Sequence[str] | Sequence[int], num_items: int
+) -> dict[str, Estimate]:
+    """`response_tokens` and `response_tokens_median` of attempts with these lengths, each in one of the independent `units`."""
+    mean = restricted_mean(tokens, finished, cap, units)
     error = None if mean.variance is None else math.sqrt(mean.variance)
     low, high = (None, None) if error is None else t_interval(mean.value, error, mean.num_units)
     return {
@@ -270,9 +286,9 @@ def _lengths(graded: Sequence[GradedAttempt], cluster_of: Mapping[str, str]) -> 
             standard_error=error,
             low=None if low is None else max(0.0, low),
             high=None if high is None else min(float(cap), high),
-            num_items=len(items),
+            num_items=num_items,
         ),
         "response_tokens_median": Estimate(
-            value=median_tokens(tokens, finished), standard_error=None, low=None, high=None, num_items=len(items)
+            value=median_tokens(tokens, finished), standard_error=None, low=None, high=None, num_items=num_items
         ),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ray_study.analyze.judged import PRIMARY
 from ray_study.analyze.statistics import Estimate, accuracy_value, score, values_by_item
@@ -115,6 +115,16 @@ def study_trajectories(study: StudyTables, *, metrics: Sequence[str] = PRIMARY_M
 def find_attempts(study: StudyTables) -> Callable[[str, int, str], tuple[GradedAttempt, ...] | None]:
     """A function from run, step and benchmark to the attempts of that checkpoint, or of another with the same weights."""
     return lookup({(each.run, each.step, each.benchmark): each.attempts for each in study.attempts}, study.checkpoints)
+
+
+def conditions_used(study: StudyTables) -> list[dict[str, Any]]:
+    """Each set of measuring conditions with how many attempts were made under it, the most used first."""
+    counts: dict[str, int] = {}
+    for cell in study.attempts:
+        for attempt in cell.attempts:
+            if attempt.finish_reason != "refused":
+                counts[attempt.conditions] = counts.get(attempt.conditions, 0) + 1
+    return [{"conditions": name, "num_attempts": count} for name, count in sorted(counts.items(), key=lambda pair: -pair[1])]
 
 
 def benchmark_cards(study: StudyTables) -> list[BenchmarkCard]:

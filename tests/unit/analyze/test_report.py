@@ -68,6 +68,7 @@ def test_the_report_is_written_whole_and_read_back_equal(small: StudyTables, tmp
         "question",
         "answer",
         "trajectories",
+        "shapes",
         "length",
         "shares",
         "final",
@@ -200,7 +201,7 @@ def test_the_facts_of_data_sets_and_stages_are_all_shown(small: StudyTables) -> 
 )
 def test_every_shape_of_study_has_a_page(changes_of_study: dict[str, object], make_study: MakeStudy) -> None:
     study = make_study(benchmarks=("math-500", "advbench"), num_items=8, **changes_of_study)
-    assert len(page_of(study).sections) == 10
+    assert len(page_of(study).sections) == 11
     assert final_table(study).schema == final_table(StudyTables()).schema
 
 

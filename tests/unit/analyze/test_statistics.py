@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 
 from ray_study.analyze.statistics import (
     avg_at_k,
@@ -36,6 +37,18 @@ def test_the_clustered_standard_error_equals_the_one_worked_out_by_hand() -> Non
     # Two clusters with sums of deviations +1 and -1: sqrt(2/1 * (1 + 1)) / 4 = 0.5.
     assert clustered_standard_error([1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b"]) == pytest.approx(0.5)
     assert clustered_standard_error([1.0, 0.0], ["a", "a"]) is None
+
+
+@pytest.mark.parametrize("num_clusters", [7, 60])
+def test_the_clustered_standard_error_is_that_of_statsmodels(num_clusters: int) -> None:
+    """And so that of inspect_ai's `stderr(cluster=...)`, which has the same formula with the same factor C/(C-1)."""
+    rng = np.random.default_rng(9)
+    clusters = rng.integers(0, num_clusters, 200)
+    values = rng.random(200) + 0.3 * rng.random(num_clusters)[clusters]
+    fit = sm.OLS(values, np.ones(200)).fit(cov_type="cluster", cov_kwds={"groups": clusters, "use_correction": False})
+    num = len(set(clusters.tolist()))
+    expected = fit.bse[0] * math.sqrt(num / (num - 1))
+    assert clustered_standard_error(values.tolist(), [str(cluster) for cluster in clusters]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_standard_error_is_over_items_and_not_over_repeated_runs() -> None:
