@@ -24,10 +24,10 @@ GOLD_CHECKS: dict[Kind, Callable[[str, float], str]] = {
     "number": why_gold_number_fails,
     "refusal": why_gold_refusal_fails,
     "yes_no": why_gold_yes_no_fails,
-    # A judge reads whatever stands there.
-    "judged": lambda gold, seconds: "",
     "code": why_gold_code_fails,
     "instructions": why_gold_instructions_fail,
+    # A judge reads whatever stands there.
+    "judged": lambda gold, seconds: "",
 }
 _MOST_NAMED = 10
 

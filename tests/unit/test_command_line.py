@@ -31,6 +31,7 @@ SURFACE = {
     "run": [*COMMON, "SWEEP", "--train-only"],
     "evaluate": [*COMMON, "SWEEP", "--follow", "--json", "--model", "--step-folders", "--suite", "--trust-remote-code"],
     "rescore": [*COMMON, "SWEEP", "--benchmark", "--cap"],
+    "serve": [*COMMON, "CHECKPOINT", "--gpus", "--host", "--max-model-len", "--port"],
     "status": [*COMMON, "SWEEP"],
     "report": [*COMMON, "SWEEP"],
     "export": [*COMMON, "SWEEP", "DATASET", "FILE"],

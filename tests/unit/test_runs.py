@@ -97,13 +97,13 @@ def test_rows_over_the_maximum_length_are_taken_off_before_the_steps_are_counted
     assert [event.step for event in events if isinstance(event, Checkpoint)][-1] == lab.last_steps[run.id] == len(metrics)
     for counts in (record(lab, run), lab.store.read_json(LENGTHS)[run.id]):
         assert (counts["num_rows"], counts["num_dropped"], counts["num_truncated"]) == (left, len(found) - left, 0)
-    assert f"{len(metrics)}:owed" in "\n".join(status(lab.study, lab.store)[0])
+    assert f"{len(metrics):8d}  ." in "\n".join(status(lab.study, lab.store)[0])
 
 
 def test_before_a_run_has_begun_status_knows_the_steps_that_its_rows_give_it(tmp_path: Path) -> None:
     lab = make_lab(tmp_path, {**SMALL, "training/steps": ..., "training/epochs": 1, "checkpoints": {"log_spaced": 1}})
     planned_steps = "\n".join(status(lab.study, lab.store)[0])
-    assert "8:not trained" in planned_steps
+    assert "       8  .  not trained yet" in planned_steps
     limit = lengths(lab)[31]
     short = make_lab(
         tmp_path, {**SMALL, "training/steps": ..., "training/epochs": 1, "checkpoints": {"log_spaced": 1}} | {"training/max_length": limit}
@@ -111,7 +111,7 @@ def test_before_a_run_has_begun_status_knows_the_steps_that_its_rows_give_it(tmp
     datasets = make_datasets(short)
     (job, *_) = jobs_of(short, datasets).values()
     assert job.steps[-1] < 8
-    assert f"{job.steps[-1]}:not trained" in "\n".join(status(short.study, short.store)[0])
+    assert f"{job.steps[-1]:8d}  .  not trained yet" in "\n".join(status(short.study, short.store)[0])
 
 
 def test_rows_are_counted_once_for_a_tokenizer_and_a_length_and_not_for_each_run(tmp_path: Path) -> None:

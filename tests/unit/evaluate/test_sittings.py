@@ -64,6 +64,7 @@ def test_all_checkpoints_sit_the_primary_exam_before_any_sits_another(open_bench
         told.append((cells[0].checkpoint.step, tuple(cell.exam for cell in cells)))
 
     found = score(bench.lab, bench.checkpoints.values(), bench.exams, tell)
-    assert told[:6] == [*((step, ("more",)) for step in (0, 2, 8)), *((step, ("sums",)) for step in (0, 2, 8))]
+    # Each is told twice: when it was sat, and in the order of the checkpoints.
+    assert list(dict.fromkeys(told)) == [*((step, ("more",)) for step in (0, 2, 8)), *((step, ("sums",)) for step in (0, 2, 8))]
     assert {(cell.checkpoint.step, cell.exam) for cell in found.cells} == {(step, exam) for step in (0, 2, 8) for exam in EXAMS}
     assert all(cell.verdicts is not None for cell in found.cells)
