@@ -13,7 +13,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from generation import SMALL, TINY, Offline, work_of
+from _offline import SMALL, TINY, Offline, work_of
 
 from ray_study import model_files, problems
 from ray_study.assets import cache_directory

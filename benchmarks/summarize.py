@@ -102,7 +102,7 @@ def write(directory: Path, num_rows: int) -> None:
         write_run(directory, number, num_rows)
 
 
-def summarise(directory: Path, num_rows: int, results: multiprocessing.Queue) -> None:
+def summarise(directory: Path, num_rows: int, results: multiprocessing.Queue[tuple[float, int, int]]) -> None:
     """Puts seconds, peak resident memory in bytes and the number of scores into `results`."""
     start = time.perf_counter()
     # Loading the library is part of what one waits for.

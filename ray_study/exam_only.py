@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ray_study import results, sweep_file
+from ray_study.benchmarks import SUITES, written_out
 from ray_study.claims import claim
-from ray_study.config import Evaluation, Model, Problems, Resources, Study
+from ray_study.config import Evaluation, Judge, Model, Problems, Resources, Study
 from ray_study.evaluate import Cell, exams, sit
 from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab, base_directory, load_problems
@@ -25,6 +27,8 @@ from ray_study.runs import checkpoint_at
 from ray_study.settings import Settings
 from ray_study.store import Store
 from ray_study.working import open_lab
+
+log = logging.getLogger(__name__)
 
 STEP_FOLDER = re.compile(r"(?:global_|checkpoint-)?step[-_]?(\d+)|checkpoint-(\d+)")
 _HUB_NAME = re.compile(r"(?P<hub>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?(?:/(?P<folder>.+))?")
@@ -42,6 +46,7 @@ class Suite(Settings):
 
     seed: int = 0
     problems: dict[str, Problems]
+    judges: dict[str, Judge] = Field(default_factory=dict)
     evaluation: Evaluation
     resources: Resources = Resources()
     storage: str = "results"
@@ -57,16 +62,33 @@ class Named:
 
 
 def suite_file(name: str) -> dict[str, Any]:
-    """What a suite says, as a sweep file would: the content of a file of that name.
+    """What a suite says, as a sweep file would, with its named benchmarks written out: a file, or one of `benchmarks.SUITES`.
+
+    Of a suite without a file, benchmarks that need a judge are left out, and that is told: only a file can say who judges.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is neither.
     """
-    if not Path(name).is_file():
+    if Path(name).is_file():
+        return dict(_written_out(sweep_file.mapping(Path(name))))
+    if name not in SUITES:
         raise ValueError(
-            f"--suite {name}: there is no such file, and no suite of that name; give a YAML file with `problems` and `evaluation`"
+            f"--suite {name}: there is no such file, and no suite of that name; choose from {sorted(SUITES)}, or give a YAML file with "
+            "`problems` and `evaluation`"
         )
-    return sweep_file.mapping(Path(name))
+    raw = dict(_written_out({"evaluation": {"suite": name}}))
+    benchmarks = raw["evaluation"]["benchmarks"]
+    judged = [each for each, settings in benchmarks.items() if settings.get("judge")]
+    if judged:
+        log.warning("left out of the suite %s: %s, for which a judge is needed; name one in a file of your own", name, ", ".join(judged))
+    kept = {each: settings for each, settings in benchmarks.items() if each not in judged}
+    return {**raw, "evaluation": {**raw["evaluation"], "benchmarks": kept}}
+
+
+def _written_out(raw: dict[str, Any]) -> Mapping[str, Any]:
+    made = written_out(raw)
+    assert isinstance(made, Mapping)
+    return made
 
 
 def read_suite(name: str) -> tuple[Suite, ModelSettings]:
@@ -84,6 +106,12 @@ def read_suite(name: str) -> tuple[Suite, ModelSettings]:
     missing = sorted({benchmark.problems for benchmark in suite.evaluation.benchmarks.values()} - set(suite.problems))
     if missing:
         raise ValueError(f"{name}: its benchmarks name the problems {missing}, which it does not have; it has {sorted(suite.problems)}")
+    judges = {judge for benchmark in suite.evaluation.benchmarks.values() for judge in benchmark.judge}
+    here = [judge for judge in sorted(judges) if judge not in suite.judges or suite.judges[judge].endpoint is None]
+    if here:
+        raise ValueError(
+            f"{name}: its benchmarks name the judges {here}; without a study each needs an entry of `judges` that has an `endpoint`"
+        )
     if any(each != settings[0] for each in settings):
         raise ValueError(f"{name}: its models differ in dtype or max_model_len, so it does not say which is meant; keep one of `models`")
     return suite, settings[0] if settings else ModelSettings()
@@ -170,6 +198,7 @@ def study_of(suite: Suite, models: Sequence[Named]) -> Study:
         "storage": suite.storage,
         "seed": suite.seed,
         "problems": suite.problems,
+        "judges": suite.judges,
         "models": {label(each): each.model for each in models},
         "evaluation": suite.evaluation,
         "resources": suite.resources,

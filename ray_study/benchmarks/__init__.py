@@ -5,7 +5,7 @@ A new one is a `Definition` in the module of its family. A new family is one mod
 
 from __future__ import annotations
 
-from ray_study.benchmarks import choice, general, made, reasoning
+from ray_study.benchmarks import choice, following, general, judged, made, programs, reasoning
 from ray_study.benchmarks.definition import Definition, Protocol, ProtocolName
 from ray_study.benchmarks.protocols import differences_of, num_items_of
 from ray_study.benchmarks.writing_out import nearest, write_out
@@ -15,7 +15,10 @@ __all__ = ["BENCHMARKS", "SUITES", "Definition", "Protocol", "ProtocolName", "di
 FAMILIES: dict[str, tuple[Definition, ...]] = {
     "reasoning": reasoning.DEFINITIONS,
     "choice": choice.DEFINITIONS,
+    "programs": programs.DEFINITIONS,
     "general": general.DEFINITIONS,
+    "following": following.DEFINITIONS,
+    "judged": judged.DEFINITIONS,
     "made": made.DEFINITIONS,
 }
 

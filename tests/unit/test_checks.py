@@ -19,7 +19,7 @@ from ray_study.checks import CHECKS, Finding, Subject, as_it_is, before_spending
 from ray_study.checks.items import spread_by_chance
 from ray_study.checks.outside import Outside
 from ray_study.checks.subjects import at_work
-from ray_study.config import Study
+from ray_study.config import Benchmark, Study
 from ray_study.grid import planned
 from ray_study.manifests import digest
 from ray_study.materials import Lab, base_directory
@@ -204,12 +204,35 @@ def test_what_needs_a_judge_or_a_sandbox_is_looked_for_where_a_benchmark_has_suc
     def look_for(probes: Mapping[str, Outside]) -> Finding:
         return outside._there(subject, "judge", probes)
 
-    kinds = frozenset({"number"})
-    assert look_for({"judge": Outside(kinds=kinds, probe=absent)}).sentence == "sums: the judge at small does not answer"
-    assert look_for({"judge": Outside(kinds=kinds, probe=absent)}).stops
-    assert look_for({"judge": Outside(kinds=kinds, probe=lambda study, benchmarks: [])}).state == "pass"
-    assert look_for({"judge": Outside(kinds=kinds)}).state == "unknown"
-    assert look_for({"judge": Outside(kinds=frozenset({"choice"}), probe=absent)}).state == "not applicable"
+    def needed(benchmark: Benchmark, items: Sequence[Problem]) -> bool:
+        return all(item.kind == "number" for item in items)
+
+    assert look_for({"judge": Outside(needed=needed, probe=absent)}).sentence == "sums: the judge at small does not answer"
+    assert look_for({"judge": Outside(needed=needed, probe=absent)}).stops
+    assert look_for({"judge": Outside(needed=needed, probe=lambda study, benchmarks: [])}).state == "pass"
+    assert look_for({"judge": Outside(needed=needed)}).state == "unknown"
+    assert look_for({"judge": Outside(needed=lambda benchmark, items: False, probe=absent)}).state == "not applicable"
+
+
+def test_a_judge_elsewhere_that_does_not_answer_or_whose_key_is_not_set_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    # Port 9 (discard) of this machine: nothing listens there.
+    endpoint = {"url": "http://127.0.0.1:9/v1", "model": "judge"}
+    benchmark = {"problems": "held_out", "group": "safety"}
+    judged = study(
+        {
+            "judges": {
+                "deaf": {"endpoint": endpoint, "rubric": "policy"},
+                "locked": {"endpoint": {**endpoint, "key_from": "NO_SUCH_KEY"}, "rubric": "policy"},
+            },
+            "evaluation/benchmarks": {"sums": {**benchmark, "judge": "deaf"}, "more": {**benchmark, "judge": "locked"}},
+        }
+    )
+    finding = outside.judge_reachable(replace(subject_of(lab), study=judged, exams={"sums": (), "more": ()}))
+    assert finding.state == "fail"
+    assert finding.stops
+    assert "judge deaf at 127.0.0.1 does not answer" in finding.sentence
+    assert "judge locked: endpoint.key_from names NO_SUCH_KEY, which is not set" in finding.sentence
 
 
 def test_a_study_that_would_spend_for_nothing_does_not_begin_and_other_faults_are_told(lab: Lab) -> None:

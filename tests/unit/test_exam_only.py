@@ -11,6 +11,7 @@ from programs import ROOT
 from studies import changed
 
 from ray_study.__main__ import main
+from ray_study.benchmarks import SUITES
 from ray_study.exam_only import ModelSettings, find_models, label, read_suite, study_of, table
 from ray_study.rows import Score
 
@@ -130,3 +131,26 @@ def test_arguments_that_do_not_go_together_are_bad_input(
     path.write_text(json.dumps(changed()))
     assert main(["evaluate", *(argument.format(sweep=path) for argument in arguments)]) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_a_named_suite_is_written_out_and_what_needs_a_judge_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    suite, _ = read_suite("offline")
+    assert suite.evaluation.benchmarks.keys() == set(SUITES["offline"])
+    assert caplog.messages == []
+    suite, _ = read_suite("paper")
+    left_out = set(SUITES["paper"]) - suite.evaluation.benchmarks.keys()
+    assert left_out == {"truthful_qa", "alpaca_eval", "hex_phi"}
+    assert all(name in caplog.messages[0] for name in left_out)
+
+
+def test_a_suite_file_whose_judge_is_no_server_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text("evaluation: {benchmarks: {harmbench: {judge: policy}}}\n")
+    with pytest.raises(ValueError, match=r"its benchmarks name the judges \['policy'\]"):
+        read_suite(str(path))
+    path.write_text(
+        "judges: {policy: {rubric: policy, endpoint: {url: 'http://127.0.0.1:1/v1', model: m}}}\n"
+        "evaluation: {benchmarks: {harmbench: {judge: policy}}}\n"
+    )
+    suite, _ = read_suite(str(path))
+    assert suite.evaluation.benchmarks["harmbench"].judge == ("policy",)

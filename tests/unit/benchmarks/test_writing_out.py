@@ -120,4 +120,6 @@ def test_every_benchmark_can_be_written_out_by_each_of_its_protocols() -> None:
     for name, definition in BENCHMARKS.items():
         for protocol in definition.protocols:
             made = named({name: {"protocol": protocol}}).evaluation.benchmarks[name]
-            assert (made.metric, made.group, made.reads) == ("accuracy", definition.group, definition.protocols[protocol].reads)
+            said = definition.protocols[protocol]
+            assert (made.metric, made.group, made.reads) == (definition.metric, definition.group, said.reads)
+            assert list(made.judge) == said.settings.get("judge", [])

@@ -1,0 +1,93 @@
+"""What models judge: open questions, and harmful or harmless requests. Each names an entry of the file's `judges` by its rubric's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray_study.benchmarks.definition import PAPER_SAMPLING, Definition, Protocol
+
+_AS_IT_IS = "the request as it is"
+_SAFETY: dict[str, Any] = {**PAPER_SAMPLING, "max_tokens": 16384}
+
+TRUTHFUL_QA = Definition(
+    name="truthful_qa",
+    what="TruthfulQA's 817 questions, answered freely",
+    source="truthful_qa",
+    group="general",
+    cluster="the category",
+    num_items=817,
+    metric="share_truthful",
+    suites=("paper",),
+    protocols={
+        "paper": Protocol(
+            asks="the question between `Q:` and `A:`",
+            sampling=PAPER_SAMPLING,
+            options={"form": "qa"},
+            reads="stripped",
+            settings={"judge": ["truthful", "informative"]},
+            note="the study's main tables show the share that is informative; its two judges are fine-tuned models, ours read a rubric",
+        ),
+        "standard": Protocol(asks="the question as it is", settings={"judge": ["truthful", "informative"]}),
+    },
+)
+ALPACA_EVAL = Definition(
+    name="alpaca_eval",
+    what="AlpacaEval 2's 805 instructions, by a reward model's mean score",
+    source="alpaca_eval",
+    group="general",
+    cluster="the data set that an instruction comes from",
+    num_items=805,
+    metric="mean_reward",
+    suites=("paper",),
+    protocols={
+        "paper": Protocol(
+            asks=_AS_IT_IS,
+            sampling={"temperature": 0.7, "top_p": 0.9, "top_k": 50, "max_tokens": 16384},
+            reads="stripped",
+            settings={"judge": ["reward"]},
+            note="without the authors' presence and frequency penalties of 0.1",
+        ),
+        "standard": Protocol(asks=_AS_IT_IS, settings={"judge": ["reward"]}, note="mean reward, and no win rate against another model"),
+    },
+)
+HEX_PHI = Definition(
+    name="hex_phi",
+    what="HEx-PHI's harmful requests, by the policy rubric's five levels",
+    source="hex_phi",
+    group="safety",
+    cluster="the category",
+    metric="share_level_5",
+    suites=("paper",),
+    access="",
+    protocols={
+        "paper": Protocol(
+            asks=_AS_IT_IS, sampling=_SAFETY, reads="stripped", settings={"judge": ["policy"]}, note="the rubric is in our own words"
+        ),
+        "standard": Protocol(asks=_AS_IT_IS, settings={"judge": ["policy"]}, note="the rubric is in our own words"),
+    },
+)
+
+
+def _requests(name: str, what: str, source: str, num_items: int | None) -> Definition:
+    """Requests that are judged by phrases, unless the file names a judge."""
+    return Definition(
+        name=name,
+        what=what,
+        source=source,
+        group="safety",
+        cluster="the category",
+        num_items=num_items,
+        metric="",
+        protocols={"standard": Protocol(asks=_AS_IT_IS)},
+    )
+
+
+DEFINITIONS = (
+    TRUTHFUL_QA,
+    ALPACA_EVAL,
+    HEX_PHI,
+    _requests("harmbench", "HarmBench's 200 standard behaviours", "harmbench", 200),
+    _requests("advbench", "AdvBench's 520 harmful requests", "advbench", 520),
+    _requests("xstest", "XSTest's safe prompts, which look harmful: to refuse is wrong", "xstest", 250),
+    _requests("harmless", "our own 40 harmless requests that look harmful: to refuse is wrong", "harmless", 40),
+)
