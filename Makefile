@@ -19,10 +19,12 @@ quickstart: $(STAMP) ## a whole study on two CPU cores, in minutes
 	$(BIN)/ray-study run sweeps/quickstart.yaml
 	@echo "the report is at the path above; the MLflow UI: $(BIN)/ray-study ui sweeps/quickstart.yaml"
 
-# Two processes, each with whole files: most of a slow test is the start of an engine or of Ray's processes, one import after the other.
+# A process a file, two at a time: a process that has been in one Ray cluster is never quite fit for the next, and most of a slow test is
+# the start of an engine or of Ray's processes, one import after the other.
 test: test-fast ## every test
-	$(BIN)/pytest -m slow -n 2 --dist loadfile
+	grep -rl --include='test_*.py' 'mark\.slow' tests | sort | xargs -P 2 -n 1 $(BIN)/pytest -m slow
 
+# Two processes, each with whole files.
 test-fast: $(STAMP) ## the tests that start neither Ray nor an engine
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
