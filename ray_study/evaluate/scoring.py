@@ -130,8 +130,8 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
         shared = {(workspace.path, shard.name): (workspace, shard) for pairs in owed.values() for workspace, shard in pairs}
         work = [(workspace, shard) for workspace, shard in shared.values() if shard.name not in workspace.shards()]
         if work:
-            # One identity a model of the sweep, or fewer.
-            identities = len(lab.study.sweep.model)
+            # One identity a model of the sweep, or fewer; where there is no sweep, one model is scored after the other.
+            identities = len(lab.study.sweep.model) if "sweep" in lab.study.model_fields_set else 1
             with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings, identities=identities) as pool:
                 answer_shards(pool, checkpoint.path, work, lab.progress)
     except _ONE_CHECKPOINTS as problem:

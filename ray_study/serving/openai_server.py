@@ -68,7 +68,8 @@ def server_command(
     engine = {name: value for name, value in engine_options(settings).items() if name not in ("model", "trust_remote_code")}
     model = directory.name
     arguments = [
-        *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(directory)),
+        # What `vllm serve` runs; the command itself asks for the version of a package `vllm`, which the build for CPUs is not called.
+        *(sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry", "--model", str(directory)),
         *("--host", host, "--port", str(port), "--served-model-name", model, "--generation-config", str(defaults)),
         # The template writes text; where it wants parts, vLLM would guess so.
         *("--chat-template-content-format", "string"),

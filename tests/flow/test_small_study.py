@@ -194,6 +194,23 @@ def test_every_data_set_has_a_card_and_can_be_exported_and_read_back(small_study
     assert all("<think>" in row.response for row in rows)
 
 
+def test_a_checkpoint_is_scored_without_its_study_and_gets_the_scores_that_it_has_there(small_study: Study, tmp_path: Path) -> None:
+    study = read_study(small_study.store)
+    last = next(checkpoint for checkpoint in study.checkpoints if checkpoint.step == 8)
+    found = tmp_path / "scores.json"
+    done = ray_study("evaluate", "--model", last.path, "--suite", small_study.sweep, "--json", str(found), store=tmp_path)
+    assert done.returncode == 0, done.stderr[-4000:]
+    scores = {(each["benchmark"], each["metric"]): each["value"] for each in json.loads(found.read_text())["scores"]}
+    expected = {(each.benchmark, each.metric): each.value for each in study.scores if (each.run, each.step) == (last.run, 8)}
+    assert scores.keys() == expected.keys()
+    # The same items, seeds and weights; another engine may round a token otherwise.
+    shares = [key for key in scores if key[1] in ("accuracy", "share_refused", "share_finished")]
+    assert len(shares) == 2 * 4
+    assert all(abs(scores[key] - expected[key]) <= 0.25 for key in shares)
+    assert "sums  accuracy: " in done.stdout
+    assert (tmp_path / f"evaluate-{Path(last.path).parent.name}").is_dir()
+
+
 def test_no_process_is_left_behind(small_study: Study) -> None:
     assert wait_until_none({"RAY_STUDY_STORAGE": str(small_study.storage)}) == {}
 
