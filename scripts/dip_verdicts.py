@@ -19,41 +19,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from matplotlib.figure import Figure
 
-from ray_study.analyze.bootstrap import ItemCurves
 from ray_study.analyze.dips import find_dip, smallest_detectable
 from ray_study.analyze.layout import COLOURS, MARKERS
 from ray_study.analyze.plots import figure_bytes
+from ray_study.analyze.simulation import DIP, MONOTONE, Design, simulated
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "dip-verdicts.png"
-STEPS = (0, 10, 20, 40, 80, 160, 320, 480, 640)
 DESIGNS = {"30 items x 10": (30, 10, 0.6), "198 items x 1": (198, 1, 0.6), "198 items x 3": (198, 3, 0.6), "500 items x 3": (500, 3, 0.7)}
-MONOTONE = {
-    "flat": np.zeros(9),
-    "steady rise": np.linspace(0, 0.2, 9),
-    "late rise": np.array([0, 0, 0, 0, 0, 0, 0, 0, 0.2]),
-    "steady fall": -np.linspace(0, 0.2, 9),
-    "sudden fall": -np.array([0, 0, 0, 0.15, 0.15, 0.15, 0.15, 0.15, 0.15]),
-}
-DIP = np.array([0, 0.3, 1, 0.6, 0.3, 0.1, 0, 0, 0])
 DEPTHS = (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
-def simulated(rng: np.random.Generator, design: tuple[int, int, float], shift: np.ndarray) -> ItemCurves:
-    """Item curves of abilities drawn from a Beta and shifted alike."""
-    num_items, num_samples, base = design
-    ability = rng.beta(3 * base, 3 * (1 - base), (num_items, 1))
-    means = rng.binomial(num_samples, np.clip(ability + shift, 0, 1)) / num_samples
-    return ItemCurves(
-        steps=STEPS,
-        items=tuple(f"p{number:04d}" for number in range(num_items)),
-        unit_of=np.arange(num_items),
-        means=means[None],
-        num_samples=np.full((1, num_items, 9), num_samples),
-        num_left_out=0,
-    )
-
-
-def share_called(design: tuple[int, int, float], shift: np.ndarray, num_trajectories: int) -> float:
+def share_called(design: Design, shift: np.ndarray, num_trajectories: int) -> float:
     """The share of simulated trajectories whose shape is a dip, recovered or not."""
     rng = np.random.default_rng(2026)
     shapes = [found.shape for _ in range(num_trajectories) if (found := find_dip(simulated(rng, design, shift), num_draws=50))]

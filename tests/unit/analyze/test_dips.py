@@ -8,34 +8,11 @@ import pytest
 from ray_study.analyze.bootstrap import ItemCurves, curves_of_means
 from ray_study.analyze.comparisons import paired_difference
 from ray_study.analyze.dips import Dip, find_dip, smallest_detectable
+from ray_study.analyze.simulation import DIP, MONOTONE, STEPS, Design, simulated
 from ray_study.analyze.splits import cross_fit, median_p
 
-STEPS = (0, 10, 20, 40, 80, 160, 320, 480, 640)
-MONOTONE = {
-    "flat": np.zeros(9),
-    "steady rise": np.linspace(0, 0.2, 9),
-    "late rise": np.array([0, 0, 0, 0, 0, 0, 0, 0, 0.2]),
-    "steady fall": -np.linspace(0, 0.2, 9),
-    "sudden fall": -np.array([0, 0, 0, 0.15, 0.15, 0.15, 0.15, 0.15, 0.15]),
-}
-DIP = np.array([0, 0.3, 1, 0.6, 0.3, 0.1, 0, 0, 0])
 DESIGNS = ((30, 10, 0.6), (198, 1, 0.6), (500, 3, 0.7))
 """Items, samples and first score of benchmarks as they are used."""
-
-
-def simulated(rng: np.random.Generator, design: tuple[int, int, float], shift: np.ndarray) -> ItemCurves:
-    """Items of differing ability, all shifted alike."""
-    num_items, num_samples, base = design
-    ability = rng.beta(3 * base, 3 * (1 - base), (num_items, 1))
-    means = rng.binomial(num_samples, np.clip(ability + shift, 0, 1)) / num_samples
-    return ItemCurves(
-        steps=STEPS,
-        items=tuple(f"p{number:04d}" for number in range(num_items)),
-        unit_of=np.arange(num_items),
-        means=means[None],
-        num_samples=np.full((1, num_items, 9), num_samples),
-        num_left_out=0,
-    )
 
 
 def shape_of(curves: ItemCurves) -> str:
@@ -61,7 +38,7 @@ def test_some_point_of_a_flat_trajectory_lies_below_the_first_nearly_always() ->
 
 
 @pytest.mark.parametrize("design", DESIGNS)
-def test_a_dip_of_twice_the_detectable_size_is_found_in_at_least_ninety_percent(design: tuple[int, int, float]) -> None:
+def test_a_dip_of_twice_the_detectable_size_is_found_in_at_least_ninety_percent(design: Design) -> None:
     rng = np.random.default_rng(12)
     depth = 2 * smallest_detectable(simulated(rng, design, DIP * 0))
     found = Counter(shape_of(simulated(rng, design, -depth * DIP)) for _ in range(100))
