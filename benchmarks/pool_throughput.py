@@ -25,12 +25,9 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from _offline import RESOURCES, SMALL, TINY, Offline, speed, work_of
+from _offline import RESOURCES, Asked, Offline, add_arguments, speed, what_is_asked, work_of
 
-from ray_study import model_files, problems
-from ray_study.assets import cache_directory
 from ray_study.chat import Chat
-from ray_study.config import Model, Sampling
 from ray_study.generate import Asking, shards
 from ray_study.ray_cluster import connect
 from ray_study.rows import Problem
@@ -52,22 +49,23 @@ def through_pool(rows: Sequence[Problem], pool: Pool, directory: Path, chat: Cha
     return {"seconds": seconds, "num_tokens": sum(attempt.num_tokens for attempt in attempts)}
 
 
-def measure(rows: Sequence[Problem], directory: Path, model: Model, asking: Asking, rounds: int) -> list[dict[str, float]]:
+def measure(asked: Asked, rounds: int) -> list[dict[str, float]]:
     """Tokens per second of each round, by turns; new seeds in each."""
+    rows, directory, asking = asked.rows, asked.directory, asked.asking
     chat = Chat(directory)
-    offline = Offline(directory, model, asking.sampling)
+    offline = Offline(directory, asked.model, asking.sampling)
     found = []
     with (
         connect(num_cpus=4, num_gpus=0),
-        Pool(str(directory), RESOURCES, max_model_len=model.max_model_len, application="bench", shard_size=SHARD) as pool,
+        Pool(str(directory), RESOURCES, max_model_len=asked.model.max_model_len, application="bench", shard_size=SHARD) as pool,
     ):
         for number in range(-1, rounds):
             now = replace(asking, seed_parts=(number, "bench"))
             # A short first round: engines load their kernels.
-            asked = rows if number >= 0 else rows[:SHARD]
-            here = speed(offline.run(work_of(asked, chat, now)))
-            there = speed(through_pool(asked, pool, directory, chat, now))
-            bare = speed(through_pool(asked, pool, directory, chat, replace(now, logprobs=False)))
+            now_asked = rows if number >= 0 else rows[:SHARD]
+            here = speed(offline.run(work_of(now_asked, chat, now)))
+            there = speed(through_pool(now_asked, pool, directory, chat, now))
+            bare = speed(through_pool(now_asked, pool, directory, chat, replace(now, logprobs=False)))
             row = {"pool": there, "offline": here, "bare": bare, "ratio": there / here, "logprobs_over_none": there / bare}
             label = "warm-up" if number < 0 else f"round {number + 1}"
             print(label, {key: round(value, 3) for key, value in row.items()}, flush=True)
@@ -79,23 +77,10 @@ def measure(rows: Sequence[Problem], directory: Path, model: Model, asking: Aski
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", action="store_true", help="a model of a million parameters instead of 135 million")
-    parser.add_argument("--problems", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
+    add_arguments(parser)
     options = parser.parse_args()
-    model, name = (TINY, "tiny") if options.tiny else (SMALL, "smollm2-135m")
-    directory = Path(model_files.prepare(model, name, cache_directory()))
-    rows = problems.load("arithmetic", num_problems=options.problems, seed=0, options={"digits": 2})
-    asking = Asking(
-        num_samples=1,
-        sampling=Sampling(temperature=0.6, max_tokens=options.tokens),
-        positions=model.max_model_len or 512,
-        seed_parts=(),
-        worked_examples=(),
-        thinking=None,
-    )
-    found = measure(rows, directory, model, asking, options.rounds)
+    asked = what_is_asked(options)
+    found = measure(asked, options.rounds)
 
     def each(key: str, digits: int = 3) -> list[float]:
         return [round(row[key], digits) for row in found]
@@ -106,8 +91,8 @@ def main() -> int:
                 "name": "pool_throughput",
                 "ratio": round(statistics.median(row["ratio"] for row in found), 3),
                 "goal": GOAL,
-                "model": name,
-                "dtype": model.dtype,
+                "model": asked.name,
+                "dtype": asked.model.dtype,
                 "num_problems": options.problems,
                 "shard_size": SHARD,
                 "pool_tokens_per_second": each("pool", 1),
