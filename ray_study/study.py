@@ -13,17 +13,15 @@ report is written all the same.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ray_study import checks, following, results
 from ray_study.claims import claim
-from ray_study.evaluate import Cell, Exam, exams, in_rounds, score_checkpoint
+from ray_study.evaluate import Cell, Exam, Sittings, exams, in_rounds, lanes, score_checkpoint
 from ray_study.examples import make_dataset
-from ray_study.grid import planned
 from ray_study.making import make_each
 from ray_study.materials import Lab, load_problems
 from ray_study.publish import Publisher, SweepFile
@@ -54,11 +52,7 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
             stored stays.
     """
     with claim(store, "train", "evaluate"), open_lab(file.study, store, _checked(store, progress)) as lab:
-        suite = exams(lab.study, partial(load_problems, lab))
-        checks.before_spending(lab, suite)
-        publisher = Publisher(file, store)
-        datasets = _make_datasets(lab, suite)
-        publisher.materials(datasets, suite)
+        suite, publisher, datasets = _materials(lab, file)
 
         events: Iterable[Checkpoint | Run] = publisher.passing(train(lab, datasets, publisher.metrics))
         if not lab.study.resources.overlaps:
@@ -71,11 +65,7 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
 def train_only(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outcome:
     """Makes the data sets and trains the runs; scores nothing and writes no report. Errors are those of `run`."""
     with claim(store, "train"), open_lab(file.study, store, _checked(store, progress), "train") as lab:
-        suite = exams(lab.study, partial(load_problems, lab))
-        checks.before_spending(lab, suite)
-        publisher = Publisher(file, store)
-        datasets = _make_datasets(lab, suite)
-        publisher.materials(datasets, suite)
+        _, publisher, datasets = _materials(lab, file)
         runs = [event for event in publisher.passing(train(lab, datasets, publisher.metrics)) if isinstance(event, Run)]
     failed = tuple(f"run {run.name!r} failed: {run.error}" for run in runs if run.status == "failed")
     unmade = tuple(f"data set {name!r} could not be made" for name in lab.study.datasets if name not in datasets)
@@ -104,10 +94,15 @@ def evaluate(file: SweepFile, store: Store, progress: Callable[[str], None], *, 
     return replace(outcome, owed=(left, *outcome.owed)) if left else outcome
 
 
-def _make_datasets(lab: Lab, suite: Sequence[Exam]) -> dict[str, Result]:
-    """The data sets that could be made, by name, without what also stands in an exam."""
+def _materials(lab: Lab, file: SweepFile) -> tuple[list[Exam], Publisher, dict[str, Result]]:
+    """The exams, whom to tell, and the data sets that could be made, by name, without what also stands in an exam."""
+    suite = exams(lab.study, partial(load_problems, lab))
+    checks.before_spending(lab, suite)
+    publisher = Publisher(file, lab.store)
     items = {exam.name: exam.items for exam in suite}
-    return make_each(lab.store, lab.study.datasets, lambda name: make_dataset(lab, name, items))
+    datasets = make_each(lab.store, lab.study.datasets, lambda name: make_dataset(lab, name, items))
+    publisher.materials(datasets, suite)
+    return suite, publisher, datasets
 
 
 def _conclude(lab: Lab, told: tuple[SweepFile, Publisher], found: Found, suite: Sequence[Exam], datasets: Mapping[str, Result]) -> Outcome:
@@ -121,10 +116,14 @@ def _conclude(lab: Lab, told: tuple[SweepFile, Publisher], found: Found, suite: 
 
 
 def score(lab: Lab, events: Iterable[Checkpoint | Run], suite: Sequence[Exam], tell: Callable[[Sequence[Cell]], None]) -> Found:
-    """Every run, checkpoint and cell of the study: each checkpoint is scored as it comes, equal files once, primary exams of all first."""
+    """Every run, checkpoint and cell of the study: each checkpoint is scored as it comes, and equal files once.
+
+    While primary exams are owed, no checkpoint begins another; while none is, evaluators do not wait for the next checkpoint.
+    """
     found = Found()
     rounds = in_rounds(suite)
-    sittings: dict[tuple[str, int], Future[list[Cell]]] = {}
+    lane_of = lanes(lab.study)
+    sat: dict[tuple[str, int], Future[list[Cell]]] = {}
 
     def sit(checkpoint: Checkpoint, which: int) -> list[Cell]:
         cells = score_checkpoint(lab, checkpoint, rounds[which])
@@ -132,22 +131,17 @@ def score(lab: Lab, events: Iterable[Checkpoint | Run], suite: Sequence[Exam], t
         settle(lab, checkpoint, suite)
         return cells
 
-    with _sittings(lab) as lane:
-
-        def owe(checkpoint: Checkpoint, which: int) -> None:
-            if (checkpoint.fingerprint, which) not in sittings:
-                sittings[checkpoint.fingerprint, which] = lane(checkpoint).submit(sit, checkpoint, which)
-
+    with Sittings[list[Cell]](lab.study.resources.evaluate.replicas, lab.engines.stop) as waiting:
         for event in events:
             if isinstance(event, Run):
                 found.runs.append(event)
                 continue
             found.checkpoints.append(event)
-            owe(event, 0)
-        for which, checkpoint in itertools.product(range(1, len(rounds)), found.checkpoints):
-            owe(checkpoint, which)
+            for which in range(len(rounds)):
+                if (event.fingerprint, which) not in sat:
+                    sat[event.fingerprint, which] = waiting.owe(lane_of(event), which, partial(sit, event, which))
         for which, checkpoint in itertools.product(range(len(rounds)), found.checkpoints):
-            cells = [replace(cell, checkpoint=checkpoint) for cell in sittings[checkpoint.fingerprint, which].result()]
+            cells = [replace(cell, checkpoint=checkpoint) for cell in sat[checkpoint.fingerprint, which].result()]
             found.cells.extend(cells)
             tell(cells)
     _settle_all(lab, found.checkpoints, suite)
@@ -160,26 +154,6 @@ def _settle_all(lab: Lab, checkpoints: Sequence[Checkpoint], exams: Sequence[Exa
         lab.engines.close()
         for checkpoint in checkpoints:
             settle(lab, checkpoint, exams)
-
-
-@contextmanager
-def _sittings(lab: Lab) -> Iterator[Callable[[Checkpoint], ThreadPoolExecutor]]:
-    """As many threads as checkpoints are scored at a time. When the study ends early, so do they: one sitting may have hours to go."""
-    models = {run.id: run.model for run in planned(lab.study)}
-    replicas = lab.study.resources.evaluate.replicas
-    # Where every model has engines of its own, none waits behind another's checkpoints; else pools take turns in the order of events.
-    apart = len(lab.study.sweep.model) <= replicas
-    lanes = {model: ThreadPoolExecutor(max_workers=replicas) for model in (set(models.values()) if apart else [""])}
-    try:
-        yield lambda checkpoint: lanes[models[checkpoint.run] if apart else ""]
-    except BaseException:
-        for workers in lanes.values():
-            workers.shutdown(wait=False, cancel_futures=True)
-        lab.engines.stop()
-        raise
-    finally:
-        for workers in lanes.values():
-            workers.shutdown()
 
 
 def _checked(store: Store, progress: Callable[[str], None]) -> Callable[[str], None]:

@@ -29,7 +29,7 @@ class Outside:
 
     needed: Callable[[Benchmark, Sequence[Problem]], bool]
     """Whether a benchmark with these items needs it."""
-    probe: Probe | None = None
+    probe: Probe
 
 
 def _sandbox_faults(study: Study, needing: Sequence[str]) -> list[str]:
@@ -81,8 +81,6 @@ def _there(subject: Subject, name: str, probes: Mapping[str, Outside]) -> Findin
     if not needing:
         unseen = [exam for exam in benchmarks if exam not in subject.exams]
         return unknown(because(subject, "its items are not at hand")) if unseen else not_applicable(f"no benchmark needs a {name}")
-    if wanted.probe is None:
-        return unknown(f"nobody says how to look for the {name} that {named(needing)} needs")
     faults = wanted.probe(subject.study, needing)
     return failed(faults, stops=True) if faults else passed(f"the {name} of {named(needing)} is there")
 

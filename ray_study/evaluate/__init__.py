@@ -1,6 +1,7 @@
 """The suite, and what is owed and what is scored: items (`problems`), answers (`serving`) and verdicts (`verify`) put together."""
 
 from ray_study.evaluate.scoring import Cell, score_checkpoint, sit
+from ray_study.evaluate.sittings import Sittings, lanes
 from ray_study.evaluate.suite import Exam, exams, in_rounds, is_owed, subset
 
-__all__ = ["Cell", "Exam", "exams", "in_rounds", "is_owed", "score_checkpoint", "sit", "subset"]
+__all__ = ["Cell", "Exam", "Sittings", "exams", "in_rounds", "is_owed", "lanes", "score_checkpoint", "sit", "subset"]

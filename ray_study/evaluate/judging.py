@@ -10,12 +10,11 @@ from ray_study.evaluate.judges import ask_judge, judge_sources
 from ray_study.evaluate.questions import Question
 from ray_study.evaluate.suite import Exam
 from ray_study.evaluate.validating import validation
-from ray_study.grid import verdicts_literal
 from ray_study.materials import Lab, verdict_counts
+from ray_study.owed import verdicts_inputs, verdicts_mark
 from ray_study.rows import COMPLY, Attempt, GradedAttempt, Problem
-from ray_study.store import Result, Workspace, fingerprint
-from ray_study.verify import VERSION as VERIFY_VERSION
-from ray_study.verify.rubrics import Asked, Part, judge_literal, judging_literal, reply_id, reply_to_judge, together
+from ray_study.store import Result, Workspace
+from ray_study.verify.rubrics import Asked, Part, judge_literal, reply_id, reply_to_judge, together
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +35,10 @@ def judged(lab: Lab, exam: Exam, answers: Result, label: str) -> Result:
         BudgetSpent: what a judge may cost is spent; what is judged stays.
         JudgeFailed: a judge failed again and again.
     """
-    inputs = verdicts_literal(answers.fingerprint, VERIFY_VERSION, exam.benchmark.reads, judging_literal(lab.study, exam.name))
     sources = [answers, exam.source]
-    found = lab.store.find("verdicts", fingerprint("verdicts", 1, inputs), sources)
-    if found is not None:
-        return found
+    stored = lab.store.find("verdicts", verdicts_mark(lab.study, exam.name, answers.fingerprint), sources)
+    if stored is not None:
+        return stored
     rates = {
         metric: asdict(found)
         for name in exam.benchmark.judge
@@ -65,7 +63,7 @@ def judged(lab: Lab, exam: Exam, answers: Result, label: str) -> Result:
         judgements = {name: result.fingerprint for name, result in replies.items()}
         return {"num_rows": sum(counts.values()), "verdicts": counts, "judgements": judgements, "rates": rates}
 
-    return lab.store.make("verdicts", inputs, build, sources=sources)
+    return lab.store.make("verdicts", verdicts_inputs(lab.study, exam.name, answers.fingerprint), build, sources=sources)
 
 
 def _judgements(lab: Lab, exam: Exam, answers: Result, name: str) -> Result:

@@ -10,6 +10,7 @@ from ray_study.analyze.judged import PRIMARY
 from ray_study.benchmarks.protocols import label
 from ray_study.config import Benchmark, Sampling, Study
 from ray_study.manifests import digest
+from ray_study.owed import is_asked
 from ray_study.rows import BenchmarkCard, Problem
 from ray_study.store import Result
 
@@ -97,7 +98,4 @@ def in_rounds(exams: Sequence[Exam]) -> list[list[Exam]]:
 
 def is_owed(exam: Exam, step: int, last: int) -> bool:
     """Whether a checkpoint of a run that ends at step `last` sits an exam: step 0 and the last step always do."""
-    at = exam.benchmark.at
-    if at == "all" or step in (0, last):
-        return True
-    return at != "final" and step in at
+    return is_asked(exam.benchmark.at, step, last)

@@ -210,7 +210,6 @@ def test_what_needs_a_judge_or_a_sandbox_is_looked_for_where_a_benchmark_has_suc
     assert look_for({"judge": Outside(needed=needed, probe=absent)}).sentence == "sums: the judge at small does not answer"
     assert look_for({"judge": Outside(needed=needed, probe=absent)}).stops
     assert look_for({"judge": Outside(needed=needed, probe=lambda study, benchmarks: [])}).state == "pass"
-    assert look_for({"judge": Outside(needed=needed)}).state == "unknown"
     assert look_for({"judge": Outside(needed=lambda benchmark, items: False, probe=absent)}).state == "not applicable"
 
 

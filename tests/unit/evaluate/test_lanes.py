@@ -8,9 +8,9 @@ import pytest
 from sitting import Bench, Open
 from studies import RAW
 
+from ray_study.evaluate import lanes
 from ray_study.grid import planned
 from ray_study.rows import Checkpoint
-from ray_study.study import _sittings
 
 OTHER = {"scratch": {"hidden_size": 32, "num_layers": 1, "positions": 256}, "dtype": "float32"}
 
@@ -25,7 +25,7 @@ def of_each_model(bench: Bench) -> list[Checkpoint]:
 def test_models_have_threads_of_their_own_where_each_has_a_pool(open_bench: Open, replicas: int, apart: bool) -> None:
     models = {**RAW["models"], "other": OTHER}
     bench = open_bench({"models": models, "sweep/model": ["tiny", "other"], "resources/evaluate": {"replicas": replicas}})
-    with _sittings(bench.lab) as lane:
-        one, other = (lane(checkpoint) for checkpoint in of_each_model(bench))
-        assert (one is not other) == apart
-        assert lane(bench.checkpoints[8]) is one
+    lane_of = lanes(bench.lab.study)
+    one, other = (lane_of(checkpoint) for checkpoint in of_each_model(bench))
+    assert (one != other) == apart
+    assert lane_of(bench.checkpoints[8]) == one
