@@ -7,6 +7,7 @@ import argparse
 from ray_study import sweep_file
 from ray_study.commands.common import DONE, OWED, open_store, progress_for_people
 from ray_study.config import Study
+from ray_study.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,8 @@ def rescore(options: argparse.Namespace) -> int:
 
     if options.cap:
         rows = capped.at_caps(study, store, benchmarks, options.cap)
+        if not rows:
+            raise ValueError(_nothing(store, options.sweep))
         for line in capped.cap_table(rows):
             print(line)
         store.write_bytes("caps.csv", judging_again.as_csv(rows, capped.CapRow))
@@ -41,6 +44,8 @@ def rescore(options: argparse.Namespace) -> int:
         return DONE
     lab = offline(study, store, progress_for_people(quiet=options.quiet))
     found = judging_again.rescore(lab, benchmarks)
+    if not found.num_attempts and not found.left_alone:
+        raise ValueError(_nothing(store, options.sweep))
     for line in [*found.left_alone, *judging_again.flip_table(found.flips)]:
         print(line)
     if found.flips:
@@ -56,6 +61,10 @@ def rescore(options: argparse.Namespace) -> int:
         return OWED
     print(f"{found.num_attempts} attempts judged again: {len(found.flips) or 'none'} of them otherwise")
     return DONE
+
+
+def _nothing(store: Store, sweep: str) -> str:
+    return f"{store.root} holds no answers yet, so there is nothing to judge again; run the study first: ray-study run {sweep}"
 
 
 def _chosen(study: Study, names: list[str] | None) -> list[str]:

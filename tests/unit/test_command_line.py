@@ -334,3 +334,13 @@ def test_quiet_leaves_errors_and_the_last_line_only(
     assert said.out == out.format(sweep=path)
     assert ("training now" in said.err) == progress_is_told
     assert said.err == "" or progress_is_told
+
+
+@pytest.mark.parametrize("more", [[], ["--cap", "16"]])
+def test_judging_again_where_nothing_is_stored_says_so_and_writes_nothing(
+    tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sweep_file(tmp_path)
+    assert main(["rescore", str(path), *more]) == 2
+    assert "holds no answers yet, so there is nothing to judge again; run the study first: ray-study run" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
