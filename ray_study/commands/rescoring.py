@@ -28,20 +28,12 @@ def rescore(options: argparse.Namespace) -> int:
     study = sweep_file.read(options.sweep)
     benchmarks = _chosen(study, options.benchmark)
     store = open_store(study)
+    if options.cap:
+        return _at_caps(options, study, store, benchmarks)
     # Not at the top: the flow's modules load Ray.
-    from ray_study import capped  # noqa: PLC0415
     from ray_study import rescore as judging_again  # noqa: PLC0415
     from ray_study.recall import offline  # noqa: PLC0415
 
-    if options.cap:
-        rows = capped.at_caps(study, store, benchmarks, options.cap)
-        if not rows:
-            raise ValueError(_nothing(store, options.sweep))
-        for line in capped.cap_table(rows):
-            print(line)
-        store.write_bytes("caps.csv", judging_again.as_csv(rows, capped.CapRow))
-        print(f"{len(rows)} scores: {store.path('caps.csv')}")
-        return DONE
     lab = offline(study, store, progress_for_people(quiet=options.quiet))
     found = judging_again.rescore(lab, benchmarks)
     if not found.num_attempts and not found.left_alone:
@@ -60,6 +52,21 @@ def rescore(options: argparse.Namespace) -> int:
         )
         return OWED
     print(f"{found.num_attempts} attempts judged again: {len(found.flips) or 'none'} of them otherwise")
+    return DONE
+
+
+def _at_caps(options: argparse.Namespace, study: Study, store: Store, benchmarks: list[str]) -> int:
+    # Not at the top, as in `rescore`.
+    from ray_study import capped  # noqa: PLC0415
+    from ray_study import rescore as judging_again  # noqa: PLC0415
+
+    rows = capped.at_caps(study, store, benchmarks, options.cap)
+    if not rows:
+        raise ValueError(_nothing(store, options.sweep))
+    for line in capped.cap_table(rows):
+        print(line)
+    store.write_bytes("caps.csv", judging_again.as_csv(rows, capped.CapRow))
+    print(f"{len(rows)} scores: {store.path('caps.csv')}")
     return DONE
 
 
