@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
+from ray_study.analyze.judged import MEANS, judged_readers
 from ray_study.analyze.statistics import (
     Estimate,
     accuracy_value,
@@ -43,11 +44,19 @@ def mcnemar_p(num_gained: int, num_lost: int) -> float:
     return min(1.0, 2 * tail)
 
 
-def paired_difference(before: ItemMeans, after: ItemMeans, cluster_of: Mapping[str, str] | None = None) -> Difference:
+def paired_difference(
+    before: ItemMeans, after: ItemMeans, cluster_of: Mapping[str, str] | None = None, *, are_shares: bool = True
+) -> Difference:
     """The mean of after - before over the items in both, with a clustered standard error and its 95 % interval.
 
     d_i = x_i(after) - x_i(before); SE as in `clustered_standard_error`. On the same items this is far sharper than asking
     whether two intervals overlap. Source: Miller 2024 (arXiv 2411.00640).
+
+    Args:
+        before: the value of each item.
+        after: the value of each item later.
+        cluster_of: the cluster of each item, where items are not independent.
+        are_shares: whether values lie between 0 and 1, so that a difference lies between -1 and 1. Rewards have no such bounds.
     """
     items = sorted(set(before) & set(after))
     missing = Estimate(value=None, standard_error=None, low=None, high=None, num_items=len(items))
@@ -60,22 +69,29 @@ def paired_difference(before: ItemMeans, after: ItemMeans, cluster_of: Mapping[s
     error = clustered_standard_error(differences, units)
     if error is None:
         return Difference(estimate=Estimate(value=value, standard_error=None, low=None, high=None, num_items=len(items)), p_value=None)
-    if error == 0:
+    if error == 0 and are_shares:
         # All items moved alike, often not at all. Wilson's bound on a share of 0 keeps the interval from claiming certainty.
         half = wilson_interval(0.0, num_units)[1]
         low, high = value - half, value + half
     else:
         low, high = t_interval(value, error, num_units)
-    estimate = Estimate(value=value, standard_error=error, low=max(-1.0, low), high=min(1.0, high), num_items=len(items))
-    if num_units == len(items) and {*before.values(), *after.values()} <= {0.0, 1.0}:
+    if are_shares:
+        low, high = max(-1.0, low), min(1.0, high)
+    estimate = Estimate(value=value, standard_error=error, low=low, high=high, num_items=len(items))
+    if are_shares and num_units == len(items) and {*before.values(), *after.values()} <= {0.0, 1.0}:
         return Difference(estimate=estimate, p_value=mcnemar_p(differences.count(1.0), differences.count(-1.0)))
     return Difference(estimate=estimate, p_value=2 * _upper_tail(abs(value), error, num_units))
 
 
 def compare(before: Sequence[GradedAttempt], after: Sequence[GradedAttempt]) -> Difference:
-    """The paired difference in accuracy of two checkpoints' attempts at one benchmark."""
+    """The paired difference in the primary value of two checkpoints' attempts at one benchmark: mostly accuracy."""
     cluster_of = {attempt.problem_id: attempt.cluster for attempt in before}
-    return paired_difference(item_means(before), item_means(after), cluster_of)
+    return paired_difference(item_means(before), item_means(after), cluster_of, are_shares=_are_shares(before))
+
+
+def _are_shares(graded: Sequence[GradedAttempt]) -> bool:
+    """Whether the primary value of attempts lies between 0 and 1: of all but those that a reward model judged."""
+    return not graded or graded[0].kind != "judged" or next(iter(judged_readers(graded))) not in MEANS
 
 
 def _upper_tail(value: float, error: float, num_units: int) -> float:

@@ -148,7 +148,13 @@ def _difference(curves: ItemCurves, before: int, after: int) -> Difference:
         dict(zip(curves.items, means[:, before].tolist(), strict=True)),
         dict(zip(curves.items, means[:, after].tolist(), strict=True)),
         cluster_of,
+        are_shares=_are_shares(curves),
     )
+
+
+def _are_shares(curves: ItemCurves) -> bool:
+    """Whether all values lie between 0 and 1; rewards do not, and a fall in them may be deeper than 1."""
+    return bool(((curves.means >= 0) & (curves.means <= 1)).all())
 
 
 def _depth(curves: ItemCurves, halves: CrossFit, bottom: int) -> Estimate:
@@ -156,11 +162,12 @@ def _depth(curves: ItemCurves, halves: CrossFit, bottom: int) -> Estimate:
     value = float(halves.fall.mean())
     there = _difference(curves, bottom, 0).estimate
     move = value - (there.value or 0.0)
+    most = 1.0 if _are_shares(curves) else math.inf
     return Estimate(
         value=value,
         standard_error=there.standard_error,
-        low=None if there.low is None else max(-1.0, there.low + move),
-        high=None if there.high is None else min(1.0, there.high + move),
+        low=None if there.low is None else max(-most, there.low + move),
+        high=None if there.high is None else min(most, there.high + move),
         num_items=len(curves.items),
     )
 

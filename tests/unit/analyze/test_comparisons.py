@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,3 +88,24 @@ def test_the_paired_difference_is_the_paired_t_test_of_scipy() -> None:
     assert found.p_value == pytest.approx(expected.pvalue)
     interval = expected.confidence_interval(0.95)
     assert (found.estimate.low, found.estimate.high) == pytest.approx((interval.low, interval.high))
+
+
+def _rewarded(make_attempt: Callable[..., GradedAttempt], rewards: list[float]) -> list[GradedAttempt]:
+    details = [json.dumps({"rubrics": ["reward"], "reward": reward}) for reward in rewards]
+    return [replace(make_attempt(item, verdict="correct"), kind="judged", details=each) for item, each in enumerate(details)]
+
+
+def test_a_difference_in_rewards_is_not_kept_within_one(make_attempt: Callable[..., GradedAttempt]) -> None:
+    before, after = [-5.0, -4.0, -6.5, -2.0], [1.5, 2.0, -1.0, 3.5]
+    found = compare(_rewarded(make_attempt, before), _rewarded(make_attempt, after)).estimate
+    differences = [later - earlier for earlier, later in zip(before, after, strict=True)]
+    test = stats.ttest_rel(after, before).confidence_interval(0.95)
+    assert found.value == pytest.approx(sum(differences) / 4)
+    assert (found.low, found.high) == pytest.approx((test.low, test.high))
+    assert (found.low or 0) > 1
+
+
+def test_a_difference_in_shares_stays_within_one() -> None:
+    found = paired_difference({"a": 0.0, "b": 0.0, "c": 0.0}, {"a": 1.0, "b": 1.0, "c": 0.5}).estimate
+    assert found.high == 1.0
+    assert paired_difference({"a": 0.0, "b": 0.0}, {"a": 1.0, "b": 0.5}, are_shares=False).estimate.high > 1

@@ -183,3 +183,13 @@ def test_a_fall_is_found_where_items_come_from_too_few_tasks_to_be_clusters(num_
 def test_a_dip_needs_two_steps_and_two_halves() -> None:
     assert find_dip(curves_of_means([{0: {"a": 1.0, "b": 0.0, "c": 1.0, "d": 1.0}}])) is None
     assert find_dip(curves_of_means([{0: {"a": 1.0, "b": 1.0}, 5: {"a": 0.0, "b": 1.0}}])) is None
+
+
+def test_a_fall_in_rewards_may_be_deeper_than_one() -> None:
+    rng = np.random.default_rng(3)
+    rewards = rng.normal(2.0, 0.5, size=(60, 1)) + np.array([0.0, -6.0, -1.0]) + rng.normal(0, 0.3, size=(60, 3))
+    found = find_dip(curves_of_means([{step: _by_item(rewards[:, number]) for number, step in enumerate((0, 10, 20))}]))
+    assert found is not None
+    assert found.depth.value == pytest.approx(6.0, abs=0.3)
+    assert (found.depth.low or 0) < (found.depth.value or 0) < (found.depth.high or 0)
+    assert (found.depth.low or 0) > 5
