@@ -28,11 +28,12 @@ VERSION = 2
 DATASET_VERSION = 2
 """Raised by hand when the meaning of an example changes. 2: an example says where it comes from and why it is there."""
 
-ANSWERS_VERSION = 2
-"""Raised by hand when the meaning of an answer's row changes. 2: an answer says how long it took and how likely it was."""
+ANSWERS_VERSION = 3
+"""Raised by hand when the meaning of an answer's row changes. 2: an answer says how long it took and how likely it was. 3: its seed does
+not depend on what the benchmark is called."""
 
 ATTEMPTS_VERSION = 2
-"""As `ANSWERS_VERSION`, of what teachers answer."""
+"""As `ANSWERS_VERSION`, of what teachers answer. 2: an answer says how long it took and how likely it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +276,15 @@ def benchmark_literal(study: Study, name: str) -> dict[str, Any]:
         "thinking": benchmark.thinking,
         "seed": study.seed,
     }
+
+
+def exam_seed(study: Study, name: str) -> tuple[object, ...]:
+    """What the seeds of an exam's attempts come from, beside the item and the number of the attempt: nothing that does not identify the exam.
+
+    Its name is for people: two names of one exam share their attempts, and so they must have the same seeds. Nor do `items` and
+    `num_samples` have a say, so that a larger exam asks what a smaller one asked.
+    """
+    return (study.seed, "benchmark", study.problems[study.evaluation.benchmarks[name].problems].source)
 
 
 def answers_literal(study: Study, benchmark: str, checkpoint: str, model: str) -> dict[str, Any]:

@@ -18,10 +18,11 @@ Verdict = Literal["correct", "wrong", "no_answer", "unfinished", "timeout", "err
 FinishReason = Literal["stop", "length", "refused"]
 """How an attempt ended: by a stop token, at its cap, or never asked (`explanation` of the attempt says why)."""
 
-Reads = Literal["answer", "stripped", "whole_text", "first_in_text"]
+Reads = Literal["answer", "stripped", "whole_text", "first_in_text", "first_before_stop"]
 """Where in a text the answer is looked for. `answer`: after the last `</think>`, and nowhere where thinking was never closed. The others
 judge the thinking too, as other projects' code does: `stripped` cuts all up to the last `</think>` off and takes the whole text where there
-is none; `whole_text` takes the last answer anywhere; `first_in_text` the first."""
+is none; `whole_text` takes the last answer anywhere; `first_in_text` the first; `first_before_stop` the first before a text at which the
+study's authors stop an answer (`verify.reading.STOPS`)."""
 
 Group = Literal["in_domain", "out_of_domain", "general", "safety"]
 """The benchmark groups of the study, in the order in which they are shown."""

@@ -6,9 +6,12 @@ import re
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ray_study.settings import Name, Settings
+
+
+PENALTIES = ("presence_penalty", "frequency_penalty")
 
 
 class Sampling(Settings):
@@ -19,8 +22,17 @@ class Sampling(Settings):
     top_k: int = Field(20, ge=0)
     """0 means all of the vocabulary."""
     min_p: float = Field(0.0, ge=0.0, le=1.0)
+    presence_penalty: float = Field(0.0, ge=-2.0, le=2.0)
+    """Taken off the logit of each token that the answer holds already."""
+    frequency_penalty: float = Field(0.0, ge=-2.0, le=2.0)
+    """The same, once for each time that it stands there."""
     max_tokens: int = Field(16384, ge=1)
     """Most new tokens; clipped for each item to the model's positions, and stored as that attempt's cap."""
+
+    @model_serializer(mode="wrap")
+    def _without_penalties_of_zero(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was answered before there were penalties was answered without any: it keeps its identity.
+        return {key: value for key, value in written(self).items() if value or key not in PENALTIES}
 
 
 class Problems(Settings):

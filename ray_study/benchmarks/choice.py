@@ -23,7 +23,10 @@ GPQA_DIAMOND = Definition(
             sampling=PAPER_SAMPLING,
             options={"layout": "running"},
             reads="stripped",
-            note="options are ordered by a SHA-256 here; the authors' order differs from process to process",
+            note=(
+                "options are ordered by a SHA-256 here, the authors' order differs from process to process; a box with a letter and its "
+                "option's text counts here, with the authors a letter alone"
+            ),
         ),
         "standard": Protocol(asks=_LINES, num_samples=3, options={"layout": "lines"}),
     },
@@ -41,11 +44,11 @@ MMLU_PRO = Definition(
             asks=_LINES,
             sampling=_GREEDY,
             options={"balanced": 1000},
-            reads="first_in_text",
+            reads="first_before_stop",
             num_items=1000,
             note=(
-                "a category-balanced 1,000 of our own, since the authors' subset is not published; their stop string `Q:`, which can cut a "
-                "trace, is not imitated"
+                "a category-balanced 1,000 of our own, since the authors' subset is not published; their stop strings decide what is judged, "
+                "as with them, but answers are written to their end, so lengths are not theirs"
             ),
         ),
         "standard": Protocol(

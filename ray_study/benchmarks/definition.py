@@ -12,7 +12,10 @@ ProtocolName = Literal["paper", "standard"]
 """`paper`: what the code of the study's authors does. `standard`: the benchmark's own rules; only what follows the thinking counts."""
 
 PAPER_SAMPLING: Mapping[str, float] = {"temperature": 0.6, "top_p": 0.95, "top_k": 0, "max_tokens": 32768}
-"""How the authors' code samples where it says nothing else (their evaluation's settings; no top-k is set there)."""
+"""How the authors' own code samples (MATH-500, AIME, GPQA, LiveCodeBench): no top-k is set there."""
+
+TEMPERATURE_ALONE: Mapping[str, float] = {"temperature": 0.6, "top_p": 1.0, "top_k": 0, "max_tokens": 32768}
+"""How their tasks for other people's harnesses sample: they set the temperature and the cap, and the engine's defaults are the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

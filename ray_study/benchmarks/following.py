@@ -1,10 +1,15 @@
-"""Instruction following, by IFEval's 25 checkers: a prompt counts when every instruction of it is followed; leniently, in some variant."""
+"""Instruction following, by programs that check it: a prompt counts when every instruction of it is followed; leniently, in some variant."""
 
 from __future__ import annotations
 
-from ray_study.benchmarks.definition import PAPER_SAMPLING, Definition, Protocol
+from ray_study.benchmarks.definition import TEMPERATURE_ALONE, Definition, Protocol
 
 NUM_COMPOSED = 200
+
+_FOUR = (
+    "accuracy is strict and by prompt, lenient_accuracy loose and by prompt, instruction_accuracy and lenient_instruction_accuracy the "
+    "same by instruction"
+)
 
 IFEVAL = Definition(
     name="ifeval",
@@ -17,12 +22,13 @@ IFEVAL = Definition(
     suites=("paper",),
     protocols={
         "paper": Protocol(
-            asks="the prompt as it is; the authors' code puts it between `Question:` and `Answer:`, which is not done here",
-            sampling=PAPER_SAMPLING,
+            asks="the prompt between `Question:` and `Answer:`",
+            sampling=TEMPERATURE_ALONE,
+            options={"form": "qa"},
             reads="stripped",
-            note="which of the four accuracies the study reports is not known: strict by prompt here, loose as the lenient one",
+            note=f"which of the four accuracies the study reports is not known; {_FOUR}",
         ),
-        "standard": Protocol(asks="the prompt as it is"),
+        "standard": Protocol(asks="the prompt as it is", note=_FOUR),
     },
 )
 COMPOSED = Definition(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ray_study.benchmarks.definition import PAPER_SAMPLING, Definition, Protocol
+from ray_study.benchmarks.definition import TEMPERATURE_ALONE, Definition, Protocol
 
 ITEMS = 1000
 """Of each part's 10,000: scoring costs as much as training."""
@@ -10,10 +10,10 @@ ITEMS = 1000
 _CHOSEN = "which of the two texts of a row is shown follows from a SHA-256; the published samples chose at random"
 _PAPER = Protocol(
     asks="an instruction without examples, the knowledge or document, the text, and `#Your Judgement#:`",
-    sampling=PAPER_SAMPLING,
+    sampling=TEMPERATURE_ALONE,
     options={"knowledge": True},
     reads="stripped",
-    note=f"instruction in our own words; {_CHOSEN}",
+    note=f"instruction in our own words; {_CHOSEN}; the study's figure is the mean over the three parts by their sizes",
 )
 _STANDARD = Protocol(
     asks="an instruction without examples, the text without the knowledge behind it (a summary with its document), and `#Your Judgement#:`",

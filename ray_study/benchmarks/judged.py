@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray_study.benchmarks.definition import PAPER_SAMPLING, Definition, Protocol
+from ray_study.benchmarks.definition import TEMPERATURE_ALONE, Definition, Protocol
 
 _AS_IT_IS = "the request as it is"
-_SAFETY: dict[str, Any] = {**PAPER_SAMPLING, "max_tokens": 16384}
+_SAFETY: dict[str, Any] = {**TEMPERATURE_ALONE, "max_tokens": 16384}
+_ALPACA: dict[str, Any] = {
+    **{"temperature": 0.7, "top_p": 0.9, "top_k": 50, "presence_penalty": 0.1, "frequency_penalty": 0.1},
+    "max_tokens": 16384,
+}
+_JUDGES_OF_TRUTH = (
+    "the study's main tables show the share that is informative; its two judges are fine-tuned models that complete `Q: … A: … True:`, "
+    "asked by the rubrics truthful_completion and informative_completion; others read a rubric in our own words"
+)
 
 TRUTHFUL_QA = Definition(
     name="truthful_qa",
     what="TruthfulQA's 817 questions, answered freely",
     source="truthful_qa",
     group="general",
-    cluster="the category",
+    cluster="each question stands alone",
     num_items=817,
     metric="share_truthful",
     suites=("paper",),
     protocols={
         "paper": Protocol(
-            asks="the question between `Q:` and `A:`",
-            sampling=PAPER_SAMPLING,
+            asks="`Q:` and the question, after an empty line",
+            sampling=TEMPERATURE_ALONE,
             options={"form": "qa"},
             reads="stripped",
-            settings={"judge": ["truthful", "informative"]},
-            note="the study's main tables show the share that is informative; its two judges are fine-tuned models, ours read a rubric",
+            # The first judge decides the verdict, and so the curve.
+            settings={"judge": ["informative", "truthful"], "metric": "share_informative"},
+            note=_JUDGES_OF_TRUTH,
         ),
         "standard": Protocol(asks="the question as it is", settings={"judge": ["truthful", "informative"]}),
     },
@@ -42,10 +51,10 @@ ALPACA_EVAL = Definition(
     protocols={
         "paper": Protocol(
             asks=_AS_IT_IS,
-            sampling={"temperature": 0.7, "top_p": 0.9, "top_k": 50, "max_tokens": 16384},
+            sampling=_ALPACA,
             reads="stripped",
             settings={"judge": ["reward"]},
-            note="without the authors' presence and frequency penalties of 0.1",
+            note="a mean raw reward, and no win rate; the study's main tables use allenai/Llama-3.1-8B-Instruct-RM-RB2",
         ),
         "standard": Protocol(asks=_AS_IT_IS, settings={"judge": ["reward"]}, note="mean reward, and no win rate against another model"),
     },
@@ -61,7 +70,11 @@ HEX_PHI = Definition(
     access="",
     protocols={
         "paper": Protocol(
-            asks=_AS_IT_IS, sampling=_SAFETY, reads="stripped", settings={"judge": ["policy"]}, note="the rubric is in our own words"
+            asks=_AS_IT_IS,
+            sampling=_SAFETY,
+            reads="stripped",
+            settings={"judge": ["policy"]},
+            note="the rubric is in our own words; a reply is cut for the judge by its `most_characters`, not by tokens of another model",
         ),
         "standard": Protocol(asks=_AS_IT_IS, settings={"judge": ["policy"]}, note="the rubric is in our own words"),
     },

@@ -21,7 +21,10 @@ LIVECODEBENCH = Definition(
             num_samples=3,
             sampling=PAPER_SAMPLING,
             reads="stripped",
-            note="the authors' checker differs: it compares results exactly, and runs the private tests only",
+            note=(
+                "here as in the benchmark's own harness: public and private tests, compared by its rules; the authors' checker compares "
+                "results exactly, runs the private tests only, and takes one character where no program is fenced"
+            ),
         ),
         "standard": Protocol(asks=_ASKS, num_samples=3),
     },

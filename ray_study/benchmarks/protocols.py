@@ -13,6 +13,7 @@ HOW_IT_READS: dict[Reads, str] = {
     "stripped": "what follows the thinking, and the thinking itself where it was never closed",
     "whole_text": "the whole text, thinking included, by its last answer",
     "first_in_text": "the whole text, thinking included, by the first answer in it",
+    "first_before_stop": "the text up to its first `Q:`, thinking included, by the first answer in it",
 }
 JUDGES_THINKING = "judges the thinking too"
 

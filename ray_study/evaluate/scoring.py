@@ -14,7 +14,7 @@ from ray_study.evaluate.answering import answer_shards
 from ray_study.evaluate.judging import judged
 from ray_study.evaluate.suite import Exam, is_owed
 from ray_study.evaluate.turns import turns_of
-from ray_study.grid import ANSWERS_VERSION, answers_literal, planned
+from ray_study.grid import ANSWERS_VERSION, answers_literal, exam_seed, planned
 from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions
@@ -157,7 +157,7 @@ def _shards(lab: Lab, exam: Exam, chat: Chat, num_positions: int) -> list[genera
         sampling=exam.sampling,
         positions=num_positions,
         # The same seed for every checkpoint: only the weights differ between two points of a curve.
-        seed_parts=(lab.study.seed, "benchmark", exam.name),
+        seed_parts=exam_seed(lab.study, exam.name),
         worked_examples=(),
         thinking=exam.benchmark.thinking,
         logprobs=lab.study.evaluation.logprobs,

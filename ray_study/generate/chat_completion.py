@@ -9,10 +9,13 @@ from typing import Any
 from ray_study.generate.asking import NOT_ASKED, Asking
 from ray_study.manifests import digest
 from ray_study.rows import Attempt, FinishReason, Problem
+from ray_study.teaching import PENALTIES
 
 _MENDS = {
     "top_k": "Set sampling.top_k: 0, which sends none",
     "min_p": "Set sampling.min_p: 0, which sends none",
+    "presence_penalty": "Set sampling.presence_penalty: 0, which sends none",
+    "frequency_penalty": "Set sampling.frequency_penalty: 0, which sends none",
     "chat_template_kwargs": "Leave `thinking` out: this server cannot be told",
     "seed": "Every attempt has its own seed; ask a server that takes one",
     "max_completion_tokens": "It wants that word for max_tokens; ask a server that takes max_tokens",
@@ -54,6 +57,7 @@ def payload(problem: Problem, sample: int, asking: Asking, model: str) -> dict[s
         body["top_k"] = sampling.top_k
     if sampling.min_p > 0:
         body["min_p"] = sampling.min_p
+    body |= {name: value for name in PENALTIES if (value := getattr(sampling, name))}
     if asking.thinking is not None:
         body["chat_template_kwargs"] = {"enable_thinking": asking.thinking}
     return body

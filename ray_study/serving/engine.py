@@ -148,8 +148,8 @@ def _arguments(settings: EngineSettings) -> AsyncEngineArgs:
 def _sampling_params(request: Request, sampling: Sampling, stop_ids: Sequence[int], max_tokens: int) -> SamplingParams:
     return SamplingParams(
         n=1,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
         repetition_penalty=1.0,
         temperature=sampling.temperature,
         top_p=sampling.top_p,

@@ -26,7 +26,10 @@ class ServerCommand:
 
 
 def generation_config(stop_ids: Sequence[int], sampling: Sampling) -> dict[str, object]:
-    """What a request that says nothing is answered with: the checkpoint's own ends, and our evaluator's sampling."""
+    """What a request that says nothing is answered with: the checkpoint's own ends, and our evaluator's sampling.
+
+    Penalties are not among it: vLLM's server has no defaults for them, and a client sends its own.
+    """
     found: dict[str, object] = {
         "eos_token_id": list(stop_ids),
         "temperature": sampling.temperature,

@@ -165,9 +165,9 @@ def _part_to_judge(text: str, finish_reason: FinishReason, thinking_opened: bool
 
 
 def _answer_in(kind: Kind, part: str, reads: Reads) -> str | None:
-    if reads == "first_in_text":
+    if reads in ("first_in_text", "first_before_stop"):
         if kind not in FIRST:
-            raise ValueError(f"`reads: first_in_text` is for answers of kind {sorted(FIRST)}, found {kind!r}; use `whole_text`")
+            raise ValueError(f"`reads: {reads}` is for answers of kind {sorted(FIRST)}, found {kind!r}; use `whole_text`")
         return FIRST[kind](part)
     if kind in NEEDS_NO_BOX:
         return NEEDS_NO_BOX[kind](part)

@@ -14,9 +14,12 @@ from ray_study.verify.answers import THINKING_CLOSES, answer_part
 from ray_study.verify.simple import last_number
 
 _SAID = re.compile(
-    r"[Aa]nswer\s+is:?\s*\**\(?([A-J])\b|(?:[Cc]hoose|[Oo]ption)\s+\(?([A-J])\b|(?<![A-Za-z])\(?([A-J])\)?\s+is\s+(?:the\s+)?correct"
+    r"[Aa]nswer(?:\s+is\s*:?|\s*:)\s*\**\(?([A-J])\b|(?:[Cc]hoose|[Oo]ption)\s+\(?([A-J])\b|(?<![A-Za-z])\(?([A-J])\)?\s+is\s+(?:the\s+)?correct"
 )
 _SAID_OR_BOXED = re.compile(r"[Aa]nswer is \(?([A-J])\)?|\\boxed\s*\{(?:\\text\s*\{)?\s*\(?([A-J])(?![A-Za-z])")
+STOPS = ("</s>", "Q:", "<|im_end|>")
+"""What ends an answer to MMLU-Pro in the code of the study's authors: what stands after one of them was never written there."""
+
 _YES_NO = re.compile(r"(?<![A-Za-z])(?:Yes|No|YES|NO)(?![A-Za-z])")
 _ALONE = re.compile(r"[\W_]*(yes|no)[\W_]*", re.IGNORECASE)
 _BOXED_YES_NO = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{\s*)?(yes|no)[\s.}]*", re.IGNORECASE)
@@ -26,6 +29,8 @@ def part_to_read(text: str, reads: Reads, *, thinking_opened: bool) -> str | Non
     """The part of a text that may hold the answer; None where thinking was never closed and only an answer is read."""
     if reads == "answer":
         return answer_part(text, thinking_opened=thinking_opened)
+    if reads == "first_before_stop":
+        return text[: min((place for stop in STOPS if (place := text.find(stop)) >= 0), default=len(text))]
     return text.rpartition(THINKING_CLOSES)[2] if reads == "stripped" else text
 
 
@@ -57,7 +62,7 @@ def last_yes_no(text: str) -> str | None:
 
 
 FIRST: dict[Kind, Callable[[str], str | None]] = {"choice": first_letter}
-"""What `first_in_text` takes as the answer; other kinds have no such reading, and are refused."""
+"""What `first_in_text` and `first_before_stop` take as the answer; other kinds have no such reading, and are refused."""
 
 SAID: dict[Kind, Callable[[str], str | None]] = {"choice": said_letter, "math": last_number}
 """What counts where there is no box and more than the answer is read."""

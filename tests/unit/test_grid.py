@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from studies import changed, study
 
-from ray_study.grid import NOT_IDENTIFYING, attempts_literal, benchmark_literal, dataset_literal, planned, teacher_literal
+from ray_study.config import Study
+from ray_study.grid import (
+    NOT_IDENTIFYING,
+    answers_literal,
+    attempts_literal,
+    benchmark_literal,
+    dataset_literal,
+    exam_seed,
+    planned,
+    teacher_literal,
+)
 
 TWO = {"sweep/learning_rate": {"loguniform": [1e-5, 1e-3]}, "sweep/num_samples": 3}
 
@@ -267,3 +277,23 @@ def test_a_point_that_cannot_be_is_refused(points: list[dict[str, Any]], expecte
 )
 def test_what_is_kept_and_when_a_run_is_given_up_does_not_identify_it(key: str, value: object) -> None:
     assert [run.id for run in planned(study({key: value}))] == [run.id for run in planned(study())]
+
+
+def test_a_penalty_of_zero_identifies_nothing_and_another_does() -> None:
+    def literal(**sampling: object) -> dict[str, object]:
+        return benchmark_literal(study({"evaluation/sampling": {"max_tokens": 32, **sampling}}), "sums")
+
+    assert literal(presence_penalty=0.0) == literal()
+    assert "presence_penalty" not in literal()["sampling"]  # type: ignore[operator]
+    assert literal(presence_penalty=0.1) != literal() != literal(frequency_penalty=0.1)
+    made = study({"evaluation/sampling": {"max_tokens": 32, "frequency_penalty": 0.1}})
+    assert Study.model_validate(made.model_dump(mode="json")) == made
+
+
+def test_what_a_benchmark_is_called_decides_neither_its_answers_nor_their_seeds() -> None:
+    entry = {"problems": "held_out", "group": "in_domain"}
+    made = study({"evaluation/benchmarks": {"one": entry, "two": {**entry, "reads": "stripped"}, "fewer": {**entry, "items": 2}}})
+    assert answers_literal(made, "one", "c", "tiny") == answers_literal(made, "two", "c", "tiny")
+    assert exam_seed(made, "one") == exam_seed(made, "two") == exam_seed(made, "fewer")
+    other = study({"seed": 5, "evaluation/benchmarks": {"one": entry}})
+    assert exam_seed(other, "one") != exam_seed(made, "one")

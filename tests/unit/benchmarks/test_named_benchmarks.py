@@ -42,11 +42,53 @@ def test_the_offline_suite_asks_the_hub_for_nothing_and_the_papers_has_its_reaso
     assert parts | {"math500", "mmlu", "puzzles_held_out", "countdown_held_out"} <= set(SUITES["offline"])
 
 
+PAPER = {"temperature": 0.6, "top_p": 0.95, "top_k": 0, "max_tokens": 32768}
+ALONE = {**PAPER, "top_p": 1.0}
+CAPPED = {"max_tokens": 16384}
+
+
+@pytest.mark.parametrize(
+    ("name", "num_samples", "sampling", "reads"),
+    [
+        ("math500", 3, PAPER, "whole_text"),
+        ("aime2024", 10, PAPER, "whole_text"),
+        ("aime2025", 10, PAPER, "whole_text"),
+        ("livecodebench_v2", 3, PAPER, "stripped"),
+        ("gpqa_diamond", 3, PAPER, "stripped"),
+        ("mmlu_pro", 1, {**ALONE, "temperature": 0.0}, "first_before_stop"),
+        ("ifeval", 1, ALONE, "stripped"),
+        ("halueval_qa", 1, ALONE, "stripped"),
+        ("halueval_dialogue", 1, ALONE, "stripped"),
+        ("halueval_summarization", 1, ALONE, "stripped"),
+        ("truthful_qa", 1, ALONE, "stripped"),
+        ("hex_phi", 1, {**ALONE, **CAPPED}, "stripped"),
+        (
+            "alpaca_eval",
+            1,
+            {"temperature": 0.7, "top_p": 0.9, "top_k": 50, "presence_penalty": 0.1, "frequency_penalty": 0.1, **CAPPED},
+            "stripped",
+        ),
+    ],
+)
+def test_the_papers_protocol_asks_and_reads_as_the_authors_code_does(
+    name: str, num_samples: int, sampling: dict[str, float], reads: str
+) -> None:
+    paper = BENCHMARKS[name].protocols["paper"]
+    assert (paper.num_samples, dict(paper.sampling), paper.reads) == (num_samples, sampling, reads)
+
+
+def test_the_table_above_has_every_benchmark_with_a_papers_protocol() -> None:
+    marks = test_the_papers_protocol_asks_and_reads_as_the_authors_code_does.pytestmark  # type: ignore[attr-defined]
+    named = {row[0] for row in marks[0].args[1]}
+    assert named == {definition.name for definition in BENCHMARKS.values() if "paper" in definition.protocols}
+
+
 def test_the_differences_of_two_protocols_are_told_as_sentences() -> None:
     told = "\n".join(differences("mmlu_pro"))
     assert "mmlu_pro: paper has 1000 problems, standard 12032" in told
     assert (
-        "paper judges the whole text, thinking included, by the first answer in it; standard judges only what follows the thinking" in told
+        "paper judges the text up to its first `Q:`, thinking included, by the first answer in it; standard judges only what follows the "
+        "thinking" in told
     )
     assert "paper samples with temperature 0" in told
     assert "a space stands between the line break and the request" in "\n".join(differences("math500"))

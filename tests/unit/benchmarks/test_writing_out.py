@@ -121,5 +121,5 @@ def test_every_benchmark_can_be_written_out_by_each_of_its_protocols() -> None:
         for protocol in definition.protocols:
             made = named({name: {"protocol": protocol}}).evaluation.benchmarks[name]
             said = definition.protocols[protocol]
-            assert (made.metric, made.group, made.reads) == (definition.metric, definition.group, said.reads)
+            assert (made.metric, made.group, made.reads) == (said.settings.get("metric", definition.metric), definition.group, said.reads)
             assert list(made.judge) == said.settings.get("judge", [])

@@ -35,6 +35,9 @@ def test_the_studys_sampling_and_the_attempts_own_seed_are_sent() -> None:
 def test_a_field_beyond_openais_own_is_sent_only_where_it_says_something() -> None:
     plain = payload(PROBLEM, 0, asking(sampling=Sampling(top_k=0, min_p=0)), "m")
     assert not {"top_k", "min_p", "chat_template_kwargs"} & set(plain)
+    assert not {"presence_penalty", "frequency_penalty"} & set(plain)
+    penalised = payload(PROBLEM, 0, asking(sampling=Sampling(presence_penalty=0.1, frequency_penalty=-0.2)), "m")
+    assert (penalised["presence_penalty"], penalised["frequency_penalty"]) == (0.1, -0.2)
     more = payload(PROBLEM, 0, asking(sampling=Sampling(min_p=0.1), thinking=False), "m")
     assert (more["min_p"], more["chat_template_kwargs"]) == (0.1, {"enable_thinking": False})
 

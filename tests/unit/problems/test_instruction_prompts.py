@@ -71,6 +71,8 @@ def ifeval(directory: Path, *rows: dict[str, Any], **options: object) -> list[Pr
 def test_an_ifeval_row_becomes_a_problem_without_its_empty_arguments(tmp_path: Path) -> None:
     (problem,) = ifeval(tmp_path, IFEVAL)
     assert (problem.id, problem.kind, problem.prompt) == ("ifeval-1000", "instructions", IFEVAL["prompt"])
+    (asked,) = ifeval(tmp_path, {**IFEVAL, "prompt": "Write about rain.\n"}, form="qa")
+    assert (asked.id, asked.prompt) == ("ifeval-1000", "Question: Write about rain.\n\nAnswer:"), "not a character is changed"
     assert json.loads(problem.answer)["kwargs"] == [{}, {"num_highlights": 2}]
     check_gold([problem])
     assert judge("instructions", "It *rains* and *pours*.", problem.answer).verdict == "correct"

@@ -186,6 +186,14 @@ def test_a_seed_fixes_a_sampled_answer_and_another_seed_changes_it(pool: Pool, s
     assert texts(pool.ask(str(stranger), one, warm)) != texts(pool.ask(str(stranger), other, warm))
 
 
+def test_penalties_change_an_answer_that_repeats_itself(pool: Pool, base: Path) -> None:
+    plain, penalised = (
+        pool.ask(str(base), requests(2), sampling) for sampling in (GREEDY, GREEDY.model_copy(update={"frequency_penalty": 2.0}))
+    )
+    kinds = [[len(set(reply.text)) for reply in replies] for replies in (plain, penalised)]
+    assert all(more > less for less, more in zip(*kinds, strict=True)), (texts(plain), texts(penalised))
+
+
 def test_seeded_prompts_that_do_not_fit_one_step_together_do_not_end_the_engine(pool: Pool, stranger: Path) -> None:
     # vLLM 0.29 on a CPU dies when it cuts a seeded prompt into chunks, and it would cut one of these.
     warm = Sampling(temperature=1.0, top_p=1.0, top_k=0)

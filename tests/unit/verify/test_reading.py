@@ -49,6 +49,8 @@ def test_a_text_without_any_tag_is_an_answer_however_it_is_read(reads: Reads) ->
 
 
 def test_the_papers_phrases_count_only_where_the_thinking_does() -> None:
+    assert said_letter("Answer: C") == said_letter("The answer is: C") == said_letter("answer : (C)") == "C"
+    assert said_letter("An answer, C perhaps") is None
     found = verdicts("choice", "B", "Thus option B is correct.")
     assert found == {"answer": "no_answer", "stripped": "correct", "whole_text": "correct", "first_in_text": "no_answer"}
 
@@ -56,6 +58,18 @@ def test_the_papers_phrases_count_only_where_the_thinking_does() -> None:
 def test_a_number_without_a_box_is_an_answer_only_for_readings_that_judge_the_thinking_as_math_verify_would() -> None:
     assert verdicts("math", "7", "It comes to 7.") == {"answer": "no_answer", "stripped": "correct", "whole_text": "correct"}
     assert verdicts("number", "7", "It comes to 7.") == {"answer": "no_answer", "stripped": "no_answer", "whole_text": "no_answer"}
+
+
+def test_a_letter_after_a_stop_string_of_the_papers_was_never_written_there() -> None:
+    problem = Problem(id="p", source="made", kind="choice", prompt="?", answer="B", cluster="p", solution="")
+
+    def found(text: str) -> Verdict:
+        return grade([Attempt.of_text("p", text)], {"p": problem}, reads="first_before_stop")[0].verdict
+
+    assert found("<think>So \\boxed{B}.</think> Q: another? The answer is A.") == "correct"
+    assert found("I wonder.\nQ: another? The answer is B.") == "no_answer"
+    assert found("Hm.</s> The answer is B.") == found("Hm.<|im_end|>\\boxed{B}") == "no_answer"
+    assert found("The answer is B.") == "correct"
 
 
 def test_an_attempt_that_was_never_asked_is_an_error_however_it_is_read() -> None:
