@@ -279,7 +279,7 @@ def benchmark_literal(study: Study, name: str) -> dict[str, Any]:
 
 
 def exam_seed(study: Study, name: str) -> tuple[object, ...]:
-    """What the seeds of an exam's attempts come from, beside the item and the number of the attempt: nothing that does not identify the exam.
+    """What the seeds of an exam's attempts come from, beside the item and the sample: nothing but what identifies the exam.
 
     Its name is for people: two names of one exam share their attempts, and so they must have the same seeds. Nor do `items` and
     `num_samples` have a say, so that a larger exam asks what a smaller one asked.

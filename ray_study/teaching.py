@@ -10,7 +10,6 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from ray_study.settings import Name, Settings
 
-
 PENALTIES = ("presence_penalty", "frequency_penalty")
 
 

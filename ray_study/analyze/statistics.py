@@ -7,18 +7,21 @@ both sides of a share and counted. A benchmark that came back short is an error,
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from scipy import special
 
-from ray_study.analyze.judged import MEANS, judged_readers, judged_value
+from ray_study.analyze.judged import MEANS
 from ray_study.analyze.lengths import Z_95, median_tokens, restricted_mean
+from ray_study.analyze.readings import INSTRUCTION_METRICS, instruction_values, readers
+
+# Named again: what counts for an attempt is part of every number here.
+from ray_study.analyze.readings import accuracy_value as accuracy_value
 from ray_study.rows import UNJUDGED, GradedAttempt, Group, Score
 
 LEAST_CLUSTERS = 5
@@ -144,58 +147,23 @@ def mean(item_means: Sequence[float], clusters: Sequence[str] = ()) -> Estimate:
     return Estimate(value=value, standard_error=error, low=low, high=high, num_items=n)
 
 
-def accuracy_value(attempt: GradedAttempt) -> float | None:
-    """The primary value: 1 where the verdict is correct, 0 where it is not, None where there is none.
+def instruction_estimates(attempts: Sequence[tuple[Hashable, str]], cluster_of: Mapping[Hashable, str]) -> dict[str, Estimate]:
+    """IFEval's accuracies by instruction: the share of all instructions that are followed, those of one prompt never independent.
 
-    Of kind `refusal` 1 says that it refused, whether that was right or not; of kind `judged` it is what the first rubric measured.
+    `attempts` as in `instruction_values`; nothing where none has details. The standard error is that of `clustered_standard_error` over
+    instructions with prompts (or their clusters) as units, the interval Student's t.
     """
-    if attempt.kind == "judged":
-        return judged_value(attempt)
-    if attempt.verdict in UNJUDGED:
-        return None
-    # Where to answer is correct, the details say whether it refused.
-    refused = json.loads(attempt.details or "{}").get("refused") if attempt.kind == "refusal" else None
-    return float(attempt.verdict == "correct" if refused is None else refused)
-
-
-def _lenient_value(attempt: GradedAttempt) -> float | None:
-    return None if attempt.lenient_verdict in UNJUDGED else float(attempt.lenient_verdict == "correct")
-
-
-def _boxed_value(attempt: GradedAttempt) -> float | None:
-    return None if attempt.verdict in UNJUDGED else float(attempt.answer is not None)
-
-
-def _finished_value(attempt: GradedAttempt) -> float | None:
-    return None if attempt.finish_reason == "refused" else float(attempt.finish_reason == "stop")
-
-
-def _unjudged_value(attempt: GradedAttempt) -> float | None:
-    return float(attempt.verdict in UNJUDGED)
-
-
-SHARES: dict[str, Callable[[GradedAttempt], float | None]] = {
-    "accuracy": accuracy_value,
-    "lenient_accuracy": _lenient_value,
-    "share_boxed": _boxed_value,
-    "share_finished": _finished_value,
-    "share_unjudged": _unjudged_value,
-}
-"""What each metric reads off one attempt."""
-
-SHARES_OF_REFUSALS: dict[str, Callable[[GradedAttempt], float | None]] = {
-    "share_refused": accuracy_value,
-    "share_finished": _finished_value,
-    "share_unjudged": _unjudged_value,
-}
-"""The same for benchmarks of kind `refusal`, where there is no answer to extract."""
-
-
-def _readers(graded: Sequence[GradedAttempt]) -> Mapping[str, Callable[[GradedAttempt], float | None]]:
-    kinds = {attempt.kind for attempt in graded}
-    if kinds == {"judged"}:
-        return judged_readers(graded)
-    return SHARES_OF_REFUSALS if kinds == {"refusal"} else SHARES
+    found = {}
+    for metric in INSTRUCTION_METRICS:
+        values, of = instruction_values(attempts, metric)
+        items = list(dict.fromkeys(of))
+        unit = dict(zip(items, independent_units(list(map(str, items)), [cluster_of[item] for item in items]), strict=True))
+        units = [unit[item] for item in of]
+        error = clustered_standard_error(values, units) if values else None
+        value = math.fsum(values) / len(values) if values else 0.0
+        how = {"num_items": len(items), "num_units": len(set(units)), "num_samples": 0}
+        found[metric] = share_estimate(value, error, **how) if values else NOTHING
+    return found
 
 
 def values_by_item(graded: Sequence[GradedAttempt], read: Callable[[GradedAttempt], float | None]) -> dict[str, list[float | None]]:
@@ -219,7 +187,8 @@ def summarize(  # noqa: PLR0913 - the five that name the cell stand in every row
     """The scores of one checkpoint on one benchmark: one row a metric, the primary metric first.
 
     `accuracy` (for kind `refusal`: `share_refused`), `lenient_accuracy` and `share_boxed` (an answer was found where it was asked
-    for; neither exists for `refusal`, and kind `judged` has what `judged_readers` says instead), `share_finished` (ended by a stop
+    for; neither exists for `refusal`, and kind `judged` has what `judged_readers` says instead; kind `instructions` has no boxes, but
+    `instruction_accuracy` and `lenient_instruction_accuracy`), `share_finished` (ended by a stop
     token), `share_unjudged`, `response_tokens` (restricted mean up to the cap) and `response_tokens_median` (Kaplan-Meier; None
     where more than half were cut).
 
@@ -235,12 +204,16 @@ def summarize(  # noqa: PLR0913 - the five that name the cell stand in every row
     unjudged = sum(attempt.verdict in UNJUDGED for attempt in graded)
     leniently = sum(attempt.lenient_verdict in UNJUDGED for attempt in graded)
     scores = []
-    for metric, read in _readers(graded).items():
+    for metric, read in readers(graded).items():
         means = avg_at_k(values_by_item(graded, read), num_samples=num_samples, expected_items=expected_items)
         clusters = [cluster_of[item] for item in means]
         found = mean(list(means.values()), clusters) if metric in MEANS else score(list(means.values()), clusters, num_samples=num_samples)
         scores.append(_as_score(row, metric, found, leniently if metric == "lenient_accuracy" else unjudged))
-    return [*scores, *(_as_score(row, metric, found, unjudged) for metric, found in _lengths(graded, cluster_of).items())]
+    further = _lengths(graded, cluster_of)
+    if {attempt.kind for attempt in graded} == {"instructions"}:
+        judged = [(attempt.problem_id, attempt.details) for attempt in graded if attempt.verdict not in UNJUDGED]
+        further = instruction_estimates(judged, cluster_of) | further
+    return [*scores, *(_as_score(row, metric, found, unjudged) for metric, found in further.items())]
 
 
 def _as_score(row: Callable[..., Score], metric: str, found: Estimate, num_unjudged: int) -> Score:

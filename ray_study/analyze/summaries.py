@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ray_study.analyze.statistics import LEAST_CLUSTERS, NOTHING, Estimate, length_estimates, share_estimate
+from ray_study.analyze.statistics import LEAST_CLUSTERS, NOTHING, Estimate, instruction_estimates, length_estimates, share_estimate
 from ray_study.rows import UNJUDGED, BenchmarkCard, Score
 
 Codes = NDArray[np.uint32]
@@ -63,6 +63,8 @@ def _cells(paths: str | Path | Sequence[str | Path]) -> Iterator[tuple[tuple[str
         asked.alias("asked"),
         (pl.col("finish_reason") == "stop").alias("finished"),
         (pl.col("kind") == "refusal").alias("refusal"),
+        # Text is read of these alone.
+        pl.when(pl.col("kind") == "instructions").then(pl.col("details")).alias("instructions"),
     )
     table = lazy.collect(engine="streaming")
     table = table.with_columns(pl.col("problem_id", "cluster").to_physical())
@@ -79,7 +81,7 @@ def _scores_of(cell: pl.DataFrame, card: BenchmarkCard, run: str, step: int) -> 
     cluster_of = np.zeros(num_items, dtype=np.uint32)
     cluster_of[item_of] = column["cluster"]
     found = {metric: _share(item_of, cluster_of, values, known, card.num_samples) for metric, (values, known) in _readings(column).items()}
-    found |= _lengths(column, item_of, cluster_of)
+    found |= _instructions(column, item_of, cluster_of) | _lengths(column, item_of, cluster_of)
     unjudged, leniently = int((~column["judged"]).sum()), int((~column["leniently_judged"]).sum())
     return [
         Score(
@@ -101,11 +103,24 @@ def _readings(column: Mapping[str, Any]) -> dict[str, tuple[Flags, Flags]]:
     shared = {"share_finished": (column["finished"], column["asked"]), "share_unjudged": (~column["judged"], every)}
     if column["refusal"].all():
         return {"share_refused": (column["correct"], column["judged"])} | shared
+    boxed = {} if _are_instructions(column) else {"share_boxed": (column["boxed"], column["judged"])}
     return {
         "accuracy": (column["correct"], column["judged"]),
         "lenient_accuracy": (column["leniently_correct"], column["leniently_judged"]),
-        "share_boxed": (column["boxed"], column["judged"]),
+        **boxed,
     } | shared
+
+
+def _are_instructions(column: Mapping[str, Any]) -> bool:
+    return all(details is not None for details in column["instructions"])
+
+
+def _instructions(column: Mapping[str, Any], item_of: NDArray[np.intp], cluster_of: Codes) -> dict[str, Estimate]:
+    if not _are_instructions(column):
+        return {}
+    judged = column["judged"]
+    attempts = list(zip(item_of[judged].tolist(), column["instructions"][judged].tolist(), strict=True))
+    return instruction_estimates(attempts, dict(enumerate(map(str, cluster_of))))
 
 
 def _check_complete(item_of: NDArray[np.intp], samples: NDArray[np.int32], num_items: int, card: BenchmarkCard) -> None:

@@ -47,8 +47,8 @@ MMLU_PRO = Definition(
             reads="first_before_stop",
             num_items=1000,
             note=(
-                "a category-balanced 1,000 of our own, since the authors' subset is not published; their stop strings decide what is judged, "
-                "as with them, but answers are written to their end, so lengths are not theirs"
+                "a category-balanced 1,000 of our own, since the authors' subset is not published; what stands after one of their stop "
+                "strings is not judged, as with them, but answers are written to their end, so lengths are not theirs"
             ),
         ),
         "standard": Protocol(

@@ -1,4 +1,4 @@
-"""Instruction following, by programs that check it: a prompt counts when every instruction of it is followed; leniently, in some variant."""
+"""Instruction following, by programs that check it: a prompt counts when all its instructions are followed; leniently, in some variant."""
 
 from __future__ import annotations
 

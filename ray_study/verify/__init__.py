@@ -12,7 +12,8 @@ from ray_study.verify.judging import JUDGES, judge, judge_lenient
 from ray_study.verify.needs import missing, require
 from ray_study.verify.sandbox import sandbox_fault
 
-VERSION = 3
-"""Raised by hand when a judgement comes to mean something else: stored attempts are then judged again, without a model. 3: details."""
+VERSION = 4
+"""Raised by hand when a judgement comes to mean something else: stored attempts are then judged again, without a model. 3: details. 4: an
+attempt without an answer follows none of its instructions; `Answer: B` says B."""
 
 __all__ = ["JUDGES", "VERSION", "check_gold", "gold_faults", "grade", "judge", "judge_lenient", "missing", "require", "sandbox_fault"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ray_study.rows import Attempt, GradedAttempt, Judgement, Problem, Reads
-from ray_study.verify.judging import JUDGES, TIMEOUT_SECONDS, lenient_answer, lenient_view, strict_answer
+from ray_study.verify.judging import JUDGES, TIMEOUT_SECONDS, lenient_answer, lenient_view, strict_answer, without_answer
 from ray_study.verify.math_pool import Question, Reply, math_workers
 from ray_study.verify.maths import Pair, asked_pair, decided
 
@@ -66,6 +66,7 @@ def _answers(attempt: Attempt, problem: Problem, reads: Reads) -> tuple[str | Ju
     strict = strict_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened, reads=reads)
     if isinstance(strict, str) or strict.verdict == "error":
         return strict, strict
+    strict = without_answer(problem.kind, strict, problem.answer)
     return strict, lenient_answer(problem.kind, attempt.text, finish_reason=finish_reason, thinking_opened=opened, reads=reads)
 
 

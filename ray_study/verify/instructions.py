@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from ray_study.rows import Judgement
@@ -31,9 +32,19 @@ def judge_instructions(answer: str, gold: str, timeout_seconds: float) -> Judgem
     return _judgement(strict, details)
 
 
+def none_followed(judgement: Judgement, gold: str) -> Judgement:
+    """The judgement on a text without an answer, which follows none of the instructions: each counts by itself too."""
+    try:
+        names = [name for name, _ in read_instructions(gold)]
+    except ValueError:
+        return judgement
+    none = [False] * len(names)
+    return replace(judgement, details=json.dumps({"instructions": names, "loose": none, "strict": none}, sort_keys=True))
+
+
 def loosely(judgement: Judgement) -> Judgement:
     """The judgement by the loose checks that the strict one keeps."""
-    if not judgement.details:
+    if not judgement.details or judgement.verdict in ("unfinished", "no_answer"):
         return judgement
     return _judgement(json.loads(judgement.details)["loose"], judgement.details)
 

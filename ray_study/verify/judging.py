@@ -8,7 +8,7 @@ from ray_study.rows import FinishReason, Judgement, Kind, Reads
 from ray_study.verify.answers import last_box
 from ray_study.verify.code import fenced_code, judge_code, unfenced_code
 from ray_study.verify.countdown import judge_countdown, last_expression
-from ray_study.verify.instructions import judge_instructions, loosely
+from ray_study.verify.instructions import judge_instructions, loosely, none_followed
 from ray_study.verify.maths import judge_math
 from ray_study.verify.reading import FIRST, SAID, last_yes_no, part_to_read
 from ray_study.verify.refusal import judge_refusal
@@ -41,6 +41,9 @@ JUDGES: dict[Kind, Compare] = {
 
 LENIENT_VIEWS: dict[Kind, Callable[[Judgement], Judgement]] = {"instructions": loosely}
 """Kinds whose lenient verdict is another view of the same judgement."""
+
+WITHOUT_ANSWER: dict[Kind, Callable[[Judgement, str], Judgement]] = {"instructions": none_followed}
+"""Kinds of which something is to be said where there is no answer, beside that: (the judgement, the gold answer) -> the judgement."""
 
 NEEDS_NO_BOX: dict[Kind, Callable[[str], str | None]] = {
     "refusal": str.strip,
@@ -100,7 +103,7 @@ def judge(
     """
     compare = _compare_of(kind)
     answer = strict_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
-    return answer if isinstance(answer, Judgement) else compare(answer, gold, timeout_seconds)
+    return without_answer(kind, answer, gold) if isinstance(answer, Judgement) else compare(answer, gold, timeout_seconds)
 
 
 def judge_lenient(
@@ -120,6 +123,13 @@ def judge_lenient(
     compare = _compare_of(kind)
     answer = lenient_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
     return answer if isinstance(answer, Judgement) else lenient_view(kind, compare(answer, gold, timeout_seconds))
+
+
+def without_answer(kind: Kind, judgement: Judgement, gold: str) -> Judgement:
+    """The judgement where there is no answer, with what is known of the kind all the same."""
+    if kind in WITHOUT_ANSWER and judgement.verdict in ("unfinished", "no_answer"):
+        return WITHOUT_ANSWER[kind](judgement, gold)
+    return judgement
 
 
 def lenient_view(kind: Kind, judgement: Judgement) -> Judgement:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,3 +191,40 @@ def test_an_attempt_that_was_never_asked_has_no_length(make_attempt: MakeAttempt
 def test_scores_do_not_depend_on_the_order_of_attempts(make_attempt: MakeAttempt) -> None:
     graded = [make_attempt(item, sample, "correct" if (item + sample) % 3 else "wrong") for item in range(9) for sample in range(3)]
     assert scores_of(graded, 3, 9) == scores_of(graded[::-1], 3, 9)
+
+
+def _following(
+    make_attempt: Callable[..., GradedAttempt], item: int, strict: list[bool], loose: list[bool], **changes: Any
+) -> GradedAttempt:
+    details = json.dumps({"instructions": ["x:y"] * len(strict), "strict": strict, "loose": loose})
+    verdict, lenient = ("correct" if all(each) else "wrong" for each in (strict, loose))
+    return make_attempt(item, **{"kind": "instructions", "verdict": verdict, "lenient_verdict": lenient, "details": details, **changes})
+
+
+def test_the_four_accuracies_of_ifeval_are_by_prompt_and_by_instruction_strict_and_loose(
+    make_attempt: Callable[..., GradedAttempt],
+) -> None:
+    graded = [
+        _following(make_attempt, 0, [True, True, False], [True, True, True]),
+        _following(make_attempt, 1, [True], [True]),
+        _following(make_attempt, 2, [False, False], [False, True], verdict="unfinished", lenient_verdict="unfinished"),
+        _following(make_attempt, 3, [], [], verdict="timeout", lenient_verdict="timeout", details=""),
+    ]
+    scores = scores_of(graded, 1, 4)
+    assert (scores["accuracy"].value, scores["lenient_accuracy"].value) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    strict, loose = scores["instruction_accuracy"], scores["lenient_instruction_accuracy"]
+    assert (strict.value, strict.num_items, strict.num_unjudged) == (3 / 6, 3, 1)
+    assert loose.value == pytest.approx(5 / 6)
+    # Sums of (followed - share) by prompt: 2 - 1.5, 1 - 0.5, 0 - 1; six instructions in three prompts.
+    assert strict.standard_error == pytest.approx(math.sqrt(3 / 2 * (0.5**2 + 0.5**2 + 1)) / 6)
+    assert "share_boxed" not in scores, "nobody asks a box for it"
+
+
+def test_samples_of_one_prompt_are_averaged_before_instructions_are(make_attempt: Callable[..., GradedAttempt]) -> None:
+    graded = [
+        _following(make_attempt, 0, [True, False], [True, False]),
+        _following(make_attempt, 0, [False, False], [False, False], sample=1),
+        _following(make_attempt, 1, [True], [True]),
+        _following(make_attempt, 1, [True], [True], sample=1),
+    ]
+    assert scores_of(graded, 2, 2)["instruction_accuracy"].value == pytest.approx((0.5 + 0 + 1) / 3)

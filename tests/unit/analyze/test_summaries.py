@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -104,3 +105,18 @@ def test_texts_are_never_read(make_attempt: MakeAttempt, tmp_path: Path) -> None
     without = tmp_path / "without.parquet"
     pl.read_parquet(path).drop("text", "explanation", "prompt_hash", "conditions").write_parquet(without)
     assert summarize_table(without, [card]) == summarize_table(path, [card])
+
+
+def test_followed_instructions_are_counted_alike(make_attempt: MakeAttempt, tmp_path: Path) -> None:
+    def following(item: int, strict: list[bool], loose: list[bool], **changes: object) -> GradedAttempt:
+        details = json.dumps({"instructions": ["x:y"] * len(strict), "strict": strict, "loose": loose})
+        verdict = "correct" if all(strict) else "wrong"
+        facts = {"kind": "instructions", "verdict": verdict, "lenient_verdict": "correct", "answer": None, "details": details}
+        return make_attempt(item, **{**facts, **changes})
+
+    graded = [following(item, [item % 2 == 0] * (1 + item % 3), [True] * (1 + item % 3), cluster=f"c{item % 6}") for item in range(12)]
+    graded.append(following(12, [], [], verdict="timeout", lenient_verdict="timeout", details=""))
+    card = BenchmarkCard(benchmark="ifeval", group="general", kind="instructions", metric="accuracy", num_items=13, num_samples=1, note="")
+    found = summarize_table(table_of(tmp_path, [ScoredAttempts(run="r", step=3, benchmark="ifeval", attempts=tuple(graded))]), [card])
+    assert_equal(found, summarize(graded, run="r", step=3, benchmark="ifeval", group="general", num_samples=1, expected_items=13))
+    assert "lenient_instruction_accuracy" in {each.metric for each in found}

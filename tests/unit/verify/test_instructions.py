@@ -199,3 +199,13 @@ def test_a_wheel_without_the_tables_is_refused() -> None:
         tables(whole)
     with pytest.raises(ValueError, match=r"holds no \['ORTHO_CONTEXT'\]"):
         tables(whole + "ORTHO_CONTEXT = __import__('os').system('true')\n")
+
+
+def test_a_text_without_an_answer_follows_none_of_its_instructions() -> None:
+    gold = json.dumps({"instructions": ["punctuation:no_comma", "detectable_format:title"], "kwargs": [{}, {}]})
+    problem = Problem(id="p", source="made", kind="instructions", prompt="?", answer=gold, cluster="p", solution="")
+    (cut,) = grade([Attempt.of_text("p", "<think>No comma here")], {"p": problem})
+    assert (cut.verdict, cut.lenient_verdict) == ("unfinished", "unfinished")
+    details = json.loads(cut.details)
+    assert (details["strict"], details["loose"]) == ([False, False], [False, False])
+    assert judge("instructions", "<think>No comma here", gold).details == cut.details
