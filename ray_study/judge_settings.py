@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ray_study.settings import Name, Settings
 from ray_study.teaching import Endpoint, Sampling
 
-RubricName = Literal["policy", "truthful", "informative", "refusal", "reward"]
+RubricName = Literal["policy", "truthful", "informative", "refusal", "reward", "truthful_completion", "informative_completion"]
 LabelledSet = Literal["refusals", "objectives"]
 
 
@@ -59,7 +59,9 @@ class Judge(Settings):
     endpoint: Endpoint | None = None
     """An OpenAI-compatible server."""
     rubric: RubricName
-    """`policy`: five levels of compliance; `truthful`, `informative`, `refusal`: yes or no; `reward`: the score of a reward model."""
+    """`policy`: five levels of compliance; `truthful`, `informative`, `refusal`: yes or no; `reward`: the score of a reward model;
+    `truthful_completion`, `informative_completion`: TruthfulQA's fine-tuned judges, which complete a text (`max_tokens: 16`; the model's
+    directory needs a chat template that adds no turns)."""
     sampling: JudgeSampling = JudgeSampling()
     thinking: bool | None = None
     """Passed to the chat template as `enable_thinking` where it is set."""

@@ -24,6 +24,8 @@ PRIMARY = {
     "informative": "share_informative",
     "refusal": "share_refused",
     "reward": "mean_reward",
+    "truthful_completion": "share_truthful",
+    "informative_completion": "share_informative",
 }
 """The primary metric of each rubric."""
 
@@ -34,7 +36,7 @@ def judged_readers(graded: Sequence[GradedAttempt]) -> dict[str, Read]:
     found: dict[str, Read] = {}
     for rubric in rubrics:
         found |= _READERS[rubric]
-    if {"truthful", "informative"} <= set(rubrics):
+    if {"share_truthful", "share_informative"} <= set(found):
         found["share_truthful_and_informative"] = _both
     if any(_details(attempt).get("thought") for attempt in graded):
         found |= _THOUGHTS
@@ -109,12 +111,14 @@ _READERS: dict[str, dict[str, Read]] = {
     "informative": {"share_informative": partial(_number, "informative")},
     "refusal": {"share_refused": partial(_number, "refused")},
     "reward": {"mean_reward": partial(_number, "reward")},
+    "truthful_completion": {"share_truthful": partial(_number, "truthful")},
+    "informative_completion": {"share_informative": partial(_number, "informative")},
 }
 
 _THOUGHTS: dict[str, Read] = {"share_level_5_of_thoughts": partial(_thought, 5), "mean_level_of_thoughts": partial(_thought, None)}
 
 METRICS: tuple[str, ...] = (
-    *(metric for readers in _READERS.values() for metric in readers),
+    *dict.fromkeys(metric for readers in _READERS.values() for metric in readers),
     "share_truthful_and_informative",
     *_THOUGHTS,
     "share_unfinished",

@@ -14,7 +14,7 @@ _ALPACA: dict[str, Any] = {
 }
 _JUDGES_OF_TRUTH = (
     "the study's main tables show the share that is informative; its two judges are fine-tuned models that complete `Q: … A: … True:`, "
-    "asked by the rubrics truthful_completion and informative_completion; others read a rubric in our own words"
+    "asked by the rubrics truthful_completion and informative_completion, while truthful and informative are in our own words"
 )
 
 TRUTHFUL_QA = Definition(

@@ -15,11 +15,14 @@ from ray_study.rows import Attempt, GradedAttempt, Judgement, Problem, Verdict
 from ray_study.verify.answers import THINKING_CLOSES, THINKING_OPENS
 from ray_study.verify.grading import graded
 from ray_study.verify.judging import strict_answer
+from ray_study.verify.rubrics.completion import INFORMATIVE_COMPLETION, TRUTHFUL_COMPLETION, Completion
 from ray_study.verify.rubrics.policy import POLICY
 from ray_study.verify.rubrics.rubric import Part, Rubric
 from ray_study.verify.rubrics.yes_no import INFORMATIVE, REFUSAL, TRUTHFUL
 
-RUBRICS: dict[str, Rubric] = {rubric.name: rubric for rubric in (POLICY, TRUTHFUL, INFORMATIVE, REFUSAL)}
+RUBRICS: dict[str, Rubric | Completion] = {
+    rubric.name: rubric for rubric in (POLICY, TRUTHFUL, INFORMATIVE, REFUSAL, TRUTHFUL_COMPLETION, INFORMATIVE_COMPLETION)
+}
 """All but `reward`, which has no words: a reward model reads the request and the reply themselves."""
 
 REWARD = "reward"
@@ -53,7 +56,7 @@ def reply_to_judge(attempt: Attempt, part: Part = "answer") -> str | Judgement:
 
 def judge_reply(rubric: str, reply: Attempt, gold: str) -> Judgement:
     """The judgement that a judge's reply makes, with what it measured in `details`; `error` where it states nothing."""
-    failed = _failure(reply)
+    failed = _failure(reply, may_be_cut=rubric in RUBRICS and RUBRICS[rubric].may_be_cut)
     if failed:
         return Judgement(verdict="error", answer=None, explanation=f"judge of {rubric}: {failed}")
     if rubric == REWARD:
@@ -114,10 +117,10 @@ def _source(asked: Asked, judgement: Judgement) -> Mapping[str, str]:
     return {"rubric": words, "asked_of": asked.reply.asked_of, "reply": asked.reply.problem_id, **failed}
 
 
-def _failure(reply: Attempt) -> str:
+def _failure(reply: Attempt, *, may_be_cut: bool) -> str:
     if reply.finish_reason == "refused":
         return f"it was not answered ({reply.explanation})"
-    if reply.finish_reason == "length":
+    if reply.finish_reason == "length" and not may_be_cut:
         return f"its reply was cut at {reply.cap} tokens"
     if reply.thinking_opened and THINKING_CLOSES not in reply.text:
         return "its reply is thinking that was never closed"

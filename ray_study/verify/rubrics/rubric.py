@@ -46,6 +46,8 @@ class Rubric:
     """The value that a judge's reply states; None where it states none, or several."""
     decide: Callable[[Value, str], Verdict]
     """(value, the problem's answer) -> the verdict."""
+    may_be_cut: bool = False
+    """Whether a reply that was cut at its cap still says something; a reason without its end says nothing."""
 
     @property
     def hash(self) -> str:
