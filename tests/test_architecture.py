@@ -67,7 +67,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pyseccomp": ("verify.sandbox_tools",),
     "lm_eval": ("verify.checkers",),
     "langdetect": ("verify.checkers",),
-    "nltk": ("verify.checkers",),
+    "nltk": ("verify.checkers", "verify.ifbench"),
     "mlflow": ("tracking",),
     "datasets": ("problems",),
     "datasketch": ("problems",),

@@ -41,5 +41,14 @@ COMPOSED = Definition(
     num_problems=NUM_COMPOSED,
     protocols={"standard": Protocol(asks="a small task, then up to three instructions")},
 )
+IFBENCH = Definition(
+    name="ifbench",
+    what="IFBench's prompts, with instructions of other kinds than IFEval's: the 275 of 294 that can be checked from wheels alone",
+    source="ifbench",
+    group="general",
+    cluster="each prompt stands alone",
+    num_items=275,
+    protocols={"standard": Protocol(asks="the prompt as it is", note=_FOUR)},
+)
 
-DEFINITIONS = (IFEVAL, COMPOSED)
+DEFINITIONS = (IFEVAL, COMPOSED, IFBENCH)

@@ -1,19 +1,16 @@
-"""Instructions that a program can check: IFEval's prompts, and prompts composed here, which need no download."""
+"""Instructions that a program can check, in prompts composed here, which need no download."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from ray_study.problems.draws import Split, between, pick, shuffled
-from ray_study.problems.formats import Request
 from ray_study.problems.made import Draft, collect, to_problem
-from ray_study.problems.math_sets import text
-from ray_study.problems.sets import Item, PublishedSet, SetOptions
 from ray_study.problems.source import Options, SourceSpec
 from ray_study.rows import Problem
 
@@ -253,36 +250,3 @@ GROUPS: Mapping[str, str] = {
     name: "whole" if name in _WHOLE else next((group for group, names in _SAME.items() if name in names), name) for name in INSTRUCTIONS
 }
 """Instructions of one group cannot be followed together, or one is inside the other."""
-
-
-class IfevalOptions(SetOptions):
-    """Where the prompts are read from, and how they are asked. They say by themselves what form an answer has."""
-
-    request: Request = "none"
-    form: Literal["prompt", "qa"] = "prompt"
-    """`prompt`: as it stands; `qa`: between `Question:` and `Answer:`, as the study's authors ask."""
-
-
-def _ifeval(row: Mapping[str, Any], options: IfevalOptions) -> Item:
-    names, given = row["instruction_id_list"], row["kwargs"]
-    if not isinstance(names, list) or not isinstance(given, list) or len(names) != len(given) or not names:
-        raise ValueError(f"expected as many objects in column 'kwargs' as names in 'instruction_id_list', found {str(given)[:80]}")
-    prompt = str(row["prompt"] or "")
-    return Item(
-        question=f"Question: {prompt}\nAnswer:" if options.form == "qa" and prompt.strip() else prompt,
-        answer=gold([str(name) for name in names], given),
-        kind="instructions",
-        name=text(row["key"]),
-    )
-
-
-IFEVAL = PublishedSet(
-    name="google/IFEval",
-    columns=("key", "prompt", "instruction_id_list", "kwargs"),
-    read=_ifeval,
-    kinds=("instructions",),
-    licence="Apache-2.0 (IFEval)",
-    has_solutions=False,
-    has_ids=True,
-    options=IfevalOptions,
-)

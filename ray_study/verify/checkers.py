@@ -1,4 +1,4 @@
-"""The 25 checkers of IFEval, of lm-eval's library: which instructions a text follows, strictly and loosely.
+"""The 25 checkers of IFEval, of lm-eval's library, and IFBench's: which instructions a text follows, strictly and loosely.
 
 As a program (`python -m ray_study.verify.checkers`) it answers one question on standard input: some checkers search with expressions that
 take quadratic time on texts such as `<<<<<<…`, and only a process can be ended.
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ray_study.verify import ifbench
 from ray_study.verify.punkt import nltk_data
 
 LIBRARIES = ("lm_eval", "langdetect", "nltk", "immutabledict")
@@ -70,11 +71,21 @@ def registry() -> Mapping[str, Any]:
     return found
 
 
+def registry_of(name: str) -> Mapping[str, Any]:
+    """The checkers among which an instruction's is looked for: IFBench's where its name says so, else IFEval's.
+
+    Raises:
+        ValueError: their libraries or data are missing.
+    """
+    return ifbench.registry() if ifbench.is_ifbench(name) else registry()
+
+
 def why_unknown(instructions: Sequence[Instruction]) -> str:
     """Why no checker can be made of one of the instructions, or nothing."""
     for name, given in instructions:
-        if name not in registry():
-            return f"no checker for instruction {name!r}; expected one of {sorted(registry())}"
+        known = registry_of(name)
+        if name not in known:
+            return f"no checker for instruction {name!r}; expected one of {sorted(known)}"
         try:
             _checker(name, given)
         except (TypeError, ValueError, AttributeError) as error:
@@ -130,7 +141,7 @@ def loosened(text: str) -> Iterator[str]:
 
 
 def _checker(name: str, given: Mapping[str, Any]) -> Any:
-    checker = registry()[name](name)
+    checker = registry_of(name)[name](name)
     # What is not given is drawn at random by the library: the same draw each time, and nobody else's draws are moved.
     with _draws_of(name):
         checker.build_description(**{key: value for key, value in given.items() if value})
