@@ -72,7 +72,8 @@ def load_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
         if dropped:
             reasons = ", ".join(f"{count} x {reason}" for reason, count in dropped.items())
             lab.progress(f"problems {name}: {len(rows)} taken; rows left out: {reasons}")
-        return {"num_rows": len(rows), "dropped": dropped, "unjudgeable": unjudgeable, "resolved": found.resolved}
+        facts = {"num_rows": len(rows), "dropped": dropped, "unjudgeable": unjudgeable, "resolved": found.resolved}
+        return {**facts, **({"manifest": found.manifest} if found.manifest else {})}
 
     # A driver that trains and one that scores may want the same at once; made twice, what follows from the first would be made again.
     with alone(lab.store, "problems"):

@@ -73,7 +73,9 @@ def readers(graded: Sequence[GradedAttempt]) -> Mapping[str, Callable[[GradedAtt
     kinds = {attempt.kind for attempt in graded}
     if kinds == {"judged"}:
         return judged_readers(graded)
-    return {("refusal",): SHARES_OF_REFUSALS, ("instructions",): SHARES_OF_INSTRUCTIONS}.get(tuple(kinds), SHARES)
+    if kinds == {"instructions"}:
+        return SHARES_OF_INSTRUCTIONS
+    return SHARES_OF_REFUSALS if kinds == {"refusal"} else SHARES
 
 
 def instruction_values(attempts: Iterable[tuple[Hashable, str]], metric: str) -> tuple[list[float], list[Hashable]]:

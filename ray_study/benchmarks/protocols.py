@@ -47,12 +47,26 @@ def _differences(definition: Definition, paper: Protocol, standard: Protocol) ->
             yield f"paper {verb} {ours}; standard {verb} {theirs}"
     for key in sorted({*paper.settings, *standard.settings}):
         if paper.settings.get(key) != standard.settings.get(key):
-            yield f"paper has {key}: {paper.settings.get(key, 'nothing')}; standard: {standard.settings.get(key, 'nothing')}"
+            ours, theirs = (_setting(each.settings.get(key), definition, key) for each in (paper, standard))
+            yield f"paper has {_SETTINGS.get(key, key)} {ours}; standard {theirs}"
+    if paper.note and paper.note == standard.note:
+        yield f"note: {paper.note}"
+        return
     yield from (f"note on {name}: {each.note}" for name, each in (("paper", paper), ("standard", standard)) if each.note)
 
 
+_SETTINGS = {"judge": "the judges", "metric": "the primary metric"}
+"""What further settings are called for people."""
+
+
+def _setting(value: object, definition: Definition, key: str) -> str:
+    if value is None:
+        return definition.metric if key == "metric" and definition.metric else "none"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def _sampling(sampling: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value:g}" for key, value in sampling.items()) or "evaluation.sampling of the study"
+    return ", ".join(f"{key} {value:g}" for key, value in sampling.items()) or "what the study says in `evaluation.sampling`"
 
 
 def _switch(thinking: bool | None) -> str:
@@ -61,7 +75,7 @@ def _switch(thinking: bool | None) -> str:
 
 _SAID: dict[str, Callable[[Protocol], str]] = {
     "asks:": lambda each: each.asks,
-    "takes": lambda each: f"{each.num_samples} answers to a problem",
+    "takes": lambda each: f"{each.num_samples} answer{'' if each.num_samples == 1 else 's'} to a problem",
     "samples with": lambda each: _sampling(each.sampling),
     "judges": lambda each: HOW_IT_READS[each.reads],
     "leaves the template's thinking": lambda each: _switch(each.thinking),

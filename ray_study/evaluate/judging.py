@@ -53,7 +53,7 @@ def judged(lab: Lab, exam: Exam, answers: Result, label: str) -> Result:
         for shard in sorted(Workspace(path=answers.path).shards()):
             attempts = Workspace(path=answers.path).read(shard, Attempt)
             said = {rubric: _by_id(Workspace(path=result.path).read(shard, Attempt)) for rubric, result in rubrics.items()}
-            graded = [together(each, by_id[each.problem_id], _asked(each, said, exam)) for each in attempts]
+            graded = [together(each, by_id[each.problem_id], _asked(each, said, exam), exam.benchmark.reads) for each in attempts]
             for each in graded:
                 if each.verdict == "error":
                     log.warning("%s, item %s, sample %d: %s", label, each.problem_id, each.sample, each.explanation)
@@ -69,11 +69,14 @@ def judged(lab: Lab, exam: Exam, answers: Result, label: str) -> Result:
 def _judgements(lab: Lab, exam: Exam, answers: Result, name: str) -> Result:
     """What a judge said of an exam's answers: a shard of replies for each shard of attempts."""
     inputs = {"attempts": answers.fingerprint, "judge": judge_literal(lab.study, name), "thought": exam.benchmark.judge_thought}
+    if exam.benchmark.reads != "answer":
+        # Another part of the same answers is shown.
+        inputs["reads"] = exam.benchmark.reads
     stored = Workspace(path=answers.path)
     by_id = {item.id: item for item in exam.items}
 
     def build(workspace: Workspace) -> Mapping[str, object]:
-        shards = {shard: _questions(stored.read(shard, Attempt), by_id, parts(exam)) for shard in sorted(stored.shards())}
+        shards = {shard: _questions(stored.read(shard, Attempt), by_id, exam) for shard in sorted(stored.shards())}
         workspace.keep(shards)
         ask_judge(lab, name, shards, workspace)
         return {"num_rows": sum(map(len, shards.values())), "judge": name}
@@ -86,13 +89,13 @@ def parts(exam: Exam) -> tuple[Part, ...]:
     return ("answer", "thought") if exam.benchmark.judge_thought else ("answer",)
 
 
-def _questions(attempts: Sequence[Attempt], by_id: Mapping[str, Problem], wanted: Sequence[Part]) -> list[Question]:
+def _questions(attempts: Sequence[Attempt], by_id: Mapping[str, Problem], exam: Exam) -> list[Question]:
     """What the judge is asked; attempts that are no answer are not among it."""
     found = []
     for attempt in attempts:
         problem = by_id[attempt.problem_id]
-        for part in wanted:
-            text = reply_to_judge(attempt, part)
+        for part in parts(exam):
+            text = reply_to_judge(attempt, part, exam.benchmark.reads)
             if isinstance(text, str):
                 name = reply_id(attempt, part)
                 reference = "" if problem.answer == COMPLY else problem.answer

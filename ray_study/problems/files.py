@@ -48,7 +48,9 @@ def read(kind: FileKind, path: str, columns: Sequence[str]) -> Rows:
     Raises:
         ValueError: a line is no JSON object (it is named).
     """
-    return _objects(path) if kind == "jsonl" else _batches(path, columns)
+    if kind == "parquet":
+        return _batches(path, columns)
+    return _listed(path) if _is_list(path) else _objects(path)
 
 
 def _batches(path: str, columns: Sequence[str]) -> Rows:
@@ -58,6 +60,25 @@ def _batches(path: str, columns: Sequence[str]) -> Rows:
             for row in batch.to_pylist():
                 number += 1
                 yield f"row {number} of {path}", row
+
+
+def _is_list(path: str) -> bool:
+    """Whether a `.json` file is one list of objects, as some sets are published, and not an object a line."""
+    if Path(path).suffix != ".json":
+        return False
+    with Path(path).open("rb") as file:
+        return file.read(64).lstrip().startswith(b"[")
+
+
+def _listed(path: str) -> Rows:
+    try:
+        rows = json.loads(Path(path).read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} begins as a list and is not JSON ({error}); mend it") from None
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ValueError(f"entry {number} of {path} holds {type(row).__name__}, expected a JSON object with the columns' names")
+        yield f"entry {number} of {path}", row
 
 
 def _objects(path: str) -> Rows:

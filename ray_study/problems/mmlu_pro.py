@@ -37,8 +37,10 @@ def load(spec: SourceSpec[MmluProOptions]) -> Loaded:
     """The part of MMLU-Pro that was asked for, and how many rows are no problems by reason."""
     everything: SourceSpec[SetOptions] = SourceSpec(source=spec.source, num_problems=None, seed=spec.seed, options=spec.options)
     whole = sets.load(MMLU_PRO, everything)
-    chosen = whole.problems if spec.options.balanced is None else balanced(whole.problems, spec.options.balanced)
-    return replace(whole, problems=subset(chosen, spec.num_problems, spec.seed))
+    if spec.options.balanced is None:
+        return replace(whole, problems=subset(whole.problems, spec.num_problems, spec.seed))
+    chosen = subset(balanced(whole.problems, spec.options.balanced), spec.num_problems, spec.seed)
+    return replace(whole, problems=chosen, manifest=manifest(chosen))
 
 
 def balanced(problems: Sequence[Problem], number: int) -> list[Problem]:

@@ -38,7 +38,7 @@ class SetOptions(Options):
     subset: str | None = None
     """None is the published one on the hub, and a local directory's only one."""
     path: str | None = None
-    """A local .parquet, .jsonl or .json file (an object a line), or a directory, in place of the hub."""
+    """A local .parquet, .jsonl or .json file (an object a line; .json also one list of them), or a directory, in place of the hub."""
     request: Request = "long"
     ids: Literal["content", "column"] = "content"
     """A problem is named by what it asks, or by the set's own column, where it has one; that must be unique then."""
@@ -97,7 +97,7 @@ class PublishedSet:
     access: str = ""
     """How to get it where it is gated; empty where anybody may read it."""
     files: tuple[str, ...] = ()
-    """JSONL files that hold the rows, where the set is not read as tables; of the hub or of a local directory."""
+    """JSON files that hold the rows, where the set is not read as tables; of the hub or of a local directory."""
     options: type[SetOptions] = SetOptions
 
 

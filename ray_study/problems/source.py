@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -41,6 +41,8 @@ class Loaded:
     """Rows left out by reason."""
     resolved: dict[str, str] = field(default_factory=dict)
     """What identifies them beside number and seed."""
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """Of a part that was chosen out of a published set: which problems, and by which rule; kept in the record of the stored problems."""
 
 
 def _same(options: O) -> O:

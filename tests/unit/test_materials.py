@@ -45,3 +45,18 @@ def test_a_file_whose_content_changed_is_read_again(tmp_path: Path) -> None:
     other, rows = load_problems(make_lab(tmp_path, made), "own")
     assert other.made != first.made
     assert len(rows) == 3
+
+
+def test_a_balanced_part_is_stored_with_the_manifest_of_its_items(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": number, "question": f"{number}?", "options": ["a", "b"], "answer": "A", "category": f"c{number % 3}"}
+        for number in range(30)
+    ]
+    path = tmp_path / "mmlu.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    part = {"source": "mmlu_pro", "options": {"path": str(path), "balanced": 9}}
+    result, chosen = load_problems(make_lab(tmp_path, {"problems/part": part}), "part")
+    assert result.record["manifest"]["num_by_category"] == {"c0": 3, "c1": 3, "c2": 3}
+    assert sorted(one for ids in result.record["manifest"]["ids"].values() for one in ids) == sorted(problem.id for problem in chosen)
+    whole = {"source": "mmlu_pro", "options": {"path": str(path)}}
+    assert "manifest" not in load_problems(make_lab(tmp_path, {"problems/whole": whole}), "whole")[0].record

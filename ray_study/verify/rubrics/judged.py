@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ray_study.rows import Attempt, GradedAttempt, Judgement, Problem, Verdict
+from ray_study.rows import Attempt, GradedAttempt, Judgement, Problem, Reads, Verdict
 from ray_study.verify.answers import THINKING_CLOSES, THINKING_OPENS
 from ray_study.verify.grading import graded
 from ray_study.verify.judging import strict_answer
@@ -44,9 +44,10 @@ def reply_id(attempt: Attempt, part: Part) -> str:
     return f"{attempt.problem_id}/{attempt.sample}/{part}"
 
 
-def reply_to_judge(attempt: Attempt, part: Part = "answer") -> str | Judgement:
-    """The text that a judge is to see, or the judgement where there is none."""
-    answer = strict_answer("judged", attempt.text, finish_reason=attempt.finish_reason, thinking_opened=attempt.thinking_opened)
+def reply_to_judge(attempt: Attempt, part: Part = "answer", reads: Reads = "answer") -> str | Judgement:
+    """The text that a judge is to see, or the judgement where there is none; `reads` says where an answer is looked for."""
+    opened = attempt.thinking_opened
+    answer = strict_answer("judged", attempt.text, finish_reason=attempt.finish_reason, thinking_opened=opened, reads=reads)
     if part == "answer" or isinstance(answer, Judgement):
         return answer
     thought, closed, _ = attempt.text.rpartition(THINKING_CLOSES)
@@ -72,7 +73,7 @@ def judge_reply(rubric: str, reply: Attempt, gold: str) -> Judgement:
     return Judgement(verdict=how.decide(value, gold), answer=answer, explanation=explanation, details=details)
 
 
-def together(attempt: Attempt, problem: Problem, asked: Sequence[Asked]) -> GradedAttempt:
+def together(attempt: Attempt, problem: Problem, asked: Sequence[Asked], reads: Reads = "answer") -> GradedAttempt:
     """The attempt with its verdict by the first rubric, and what every rubric measured in `details`.
 
     `details` holds `rubrics` in their order, each value under what its rubric measures (of the thinking below `thought`), and below
@@ -82,8 +83,9 @@ def together(attempt: Attempt, problem: Problem, asked: Sequence[Asked]) -> Grad
         attempt: what is judged.
         problem: its problem.
         asked: at least one of the answer, in the order of the benchmark's judges.
+        reads: where the answer that they were shown was looked for.
     """
-    without = reply_to_judge(attempt)
+    without = reply_to_judge(attempt, reads=reads)
     judgements = {(each.rubric, each.part): _judgement(each, without, problem.answer) for each in asked}
     first = next(judgements[each.rubric, each.part] for each in asked if each.part == "answer")
     details: dict[str, object] = {"rubrics": [each.rubric for each in asked if each.part == "answer"]}

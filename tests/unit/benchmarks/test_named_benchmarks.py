@@ -106,6 +106,9 @@ def test_two_protocols_that_agree_have_no_differences_and_who_judges_is_one() ->
         )
 
     assert told() == []
-    assert told(num_samples=3) == ["own: paper takes 3 answers to a problem; standard takes 1 answers to a problem"]
-    assert told(settings={"judge": "gpt"}) == ["own: paper has judge: gpt; standard: nothing"]
+    assert told(num_samples=3) == ["own: paper takes 3 answers to a problem; standard takes 1 answer to a problem"]
+    assert told(settings={"judge": ["gpt", "other"]}) == ["own: paper has the judges gpt, other; standard none"]
+    said = differences("truthful_qa")
+    assert "truthful_qa: paper has the primary metric share_informative; standard share_truthful" in said
+    assert "truthful_qa: paper has the judges informative, truthful; standard truthful, informative" in said
     assert told(thinking=True) == ["own: paper leaves the template's thinking on; standard leaves the template's thinking as it is"]

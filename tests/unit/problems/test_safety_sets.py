@@ -105,6 +105,15 @@ def test_alpaca_eval_asks_the_instruction_alone(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [{"instruction": "Name a river.", "output": "Rhine", "generator": "g", "dataset": "koala"}])
     (found,) = rows("alpaca_eval", path=path)
     assert (found.kind, found.prompt, found.answer) == ("judged", "Name a river.", "")
+    row = {"instruction": "Name a hill.", "output": "Brocken", "generator": "g", "dataset": "koala"}
+    published = tmp_path / "set"
+    published.mkdir()
+    (published / "alpaca_eval.json").write_text(json.dumps([row], indent=4))
+    assert [each.prompt for each in rows("alpaca_eval", path=str(published))] == ["Name a hill."], "as it lies on the Hub: one list"
+    assert [each.prompt for each in rows("alpaca_eval", path=str(published / "alpaca_eval.json"))] == ["Name a hill."]
+    (published / "alpaca_eval.json").write_text(json.dumps([row, "a text"]))
+    with pytest.raises(ValueError, match=r"entry 2 of .* holds str, expected a JSON object"):
+        rows("alpaca_eval", path=str(published))
 
 
 @pytest.mark.parametrize("source", ["xstest", "truthful_qa_references", "alpaca_eval"])

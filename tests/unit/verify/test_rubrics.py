@@ -242,3 +242,12 @@ def test_a_completion_says_yes_or_no_by_its_first_such_word_though_it_was_cut_an
     assert found.verdict == verdict
     assert judge_reply("truthful", reply, "").verdict == "error", "a reason that was cut says nothing"
     assert judge_reply("truthful_completion", replace(reply, finish_reason="refused"), "").verdict == "error"
+
+
+def test_where_the_thinking_is_judged_too_a_reply_that_never_closed_it_is_shown_as_it_is() -> None:
+    open_ended, closed = (Attempt.of_text("p", text) for text in ("<think>Hm. It is", "<think>Hm.</think>It is"))
+    assert reply_to_judge(open_ended, reads="stripped") == "<think>Hm. It is"
+    assert reply_to_judge(closed, reads="stripped") == reply_to_judge(closed) == "It is"
+    found = reply_to_judge(open_ended)
+    assert not isinstance(found, str)
+    assert found.verdict == "unfinished"
