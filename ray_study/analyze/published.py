@@ -154,9 +154,9 @@ def _merged(one: Published, other: Published) -> Published:
 def interval(row: Published) -> tuple[float, float] | None:
     """Our 95 % interval of a printed share over what its models might have answered to the same items; None where there is none.
 
-    Wilson's on items x samples answers. Given the items, a mean of answers has the variance sum of p_i (1 - p_i) over (items^2 x samples), and
-    by Jensen's inequality that is p (1 - p) / (items x samples) at most, so the interval errs to the wide side. It knows nothing of other
-    items, and nothing of other seeds of training: each printed number is of one run.
+    Wilson's on items x samples answers. Given the items, a mean of answers has the variance sum of p_i (1 - p_i) over
+    (items^2 x samples), and by Jensen's inequality that is p (1 - p) / (items x samples) at most, so the interval errs to the wide side.
+    It knows nothing of other items, and nothing of other seeds of training: each printed number is of one run.
     """
     answers = exams()[row.benchmark].num_answers
     return None if row.unit != "percent" or answers is None else wilson_interval(row.share, answers)
