@@ -119,7 +119,8 @@ def _rows(a: StudyTables, b: StudyTables, pair: Pair, *, mixed: bool) -> Iterato
     for card in benchmark_cards(a):
         if card.benchmark not in cards_b:
             continue
-        other = differences(*(each.get("benchmarks", {}).get(card.benchmark) for each in declared), (card, cards_b[card.benchmark]))
+        exams = [each.get("benchmarks", {}).get(card.benchmark) for each in declared]
+        other = differences(exams[0], exams[1], (card, cards_b[card.benchmark]))
         for step in _steps(a, b, pair, card.benchmark):
             one, two = graded_a(pair.a.id, step, card.benchmark), graded_b(pair.b.id, step, card.benchmark)
             begun = _begun(pair, card.benchmark, card.group, card.metric, step)
@@ -176,7 +177,7 @@ def _measured(begun: Compared, a: Graded, b: Graded, stops: Sequence[str]) -> Co
         )
     shared = sorted(set(means[0]) & set(means[1]))
     cluster_of = {each.problem_id: each.cluster for each in a}
-    found = paired_difference(*means, cluster_of)
+    found = paired_difference(means[0], means[1], cluster_of)
     num_units = len(set(independent_units(shared, [cluster_of[item] for item in shared])))
     return replace(
         begun,
