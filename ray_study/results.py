@@ -13,6 +13,7 @@ from typing import Any
 
 from ray_study import analyze
 from ray_study.analyze import ScoredAttempts, StudyTables
+from ray_study.declared import declared
 from ray_study.evaluate import Cell, Exam, is_owed
 from ray_study.grid import planned
 from ray_study.making import unmade
@@ -179,6 +180,7 @@ def _facts(lab: Lab, datasets: Mapping[str, Result], text: str) -> dict[str, Any
         "stages": stage_seconds(lab.store),
         "device": platform.processor() or platform.machine(),
         "datasets": [_card(lab, name, result) for name, result in datasets.items()],
+        "declared": declared(study),
         "learned": learned,
         "template_differences": {f"{run.dataset} as {run.model}": learned[run.id]["template_differences"] for run in runs},
     }

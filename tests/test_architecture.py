@@ -28,6 +28,7 @@ LAYERS: dict[int, set[str]] = {
             "claims",
             "ledger",
             "grid",
+            "declared",
             "sweep_file",
             "tracking",
             "models",
