@@ -16,18 +16,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 from scipy import special
 
-from ray_study.analyze.bootstrap import ItemCurves, Numbers
-from ray_study.analyze.dips import LEVEL, detectable_fall, find_dip
-from ray_study.analyze.simulation import DIP, STEPS, Abilities, simulated_exam
-from ray_study.analyze.statistics import Estimate, wilson_interval
-from ray_study.analyze.variance import components
+from ray_study.analyze.bootstrap import ItemCurves
+from ray_study.analyze.dips import LEVEL, detectable_fall
+from ray_study.analyze.variance import components, sampling_variance
 
 POWER = 0.8
 MOST_ITEMS = 10_000_000
-TRAJECTORIES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +67,7 @@ class Spread:
         """
         if self.samples is None and exam.num_samples != 1:
             raise ValueError(
-                f"found a spread from one sample an item, which cannot say what {exam.num_samples} would buy: expected one from two samples or "
+                f"found a spread from one sample an item, which cannot say what {exam.num_samples} would buy: expected one from two or "
                 "more, or `assumed_spread`"
             )
         deff = 1.0 + (exam.items_per_cluster - 1.0) * exam.correlation
@@ -115,7 +111,7 @@ def measured_spread(curves: ItemCurves, before: int, after: int) -> Spread:
         raise ValueError(f"found {len(curves.items)} items at the steps {curves.steps}, expected two or more at {before} and {after}")
     at = [curves.steps.index(step) for step in (before, after)]
     d = curves.means[:, :, at[1]] - curves.means[:, :, at[0]]
-    within, noise = _sampling(curves, at)
+    within, noise = sampling_variance(curves, at)
     num_seeds, num_items = d.shape
     by_item, by_seed, mean = d.mean(axis=0), d.mean(axis=1), float(d.mean())
     ms_items = num_seeds * float(((by_item - mean) ** 2).sum()) / (num_items - 1)
@@ -131,19 +127,6 @@ def measured_spread(curves: ItemCurves, before: int, after: int) -> Spread:
         seeds=max(0.0, (ms_seeds - ms_rest) / num_items),
         seeds_by_items=max(0.0, ms_rest - noise),
     )
-
-
-def _sampling(curves: ItemCurves, at: Sequence[int]) -> tuple[float | None, float]:
-    """E p(1-p) of one sample over the steps, and the variance that sampling gives to an item's difference: unknown is 0 there."""
-    found, noise = [], 0.0
-    for number in at:
-        x, counts = curves.means[:, :, number], curves.num_samples[:, :, number].astype(np.float64)
-        several = counts > 1
-        if not several.any():
-            return None, 0.0
-        found.append(float(np.mean(x[several] * (1 - x[several]) * counts[several] / (counts[several] - 1))))
-        noise += found[-1] * float(np.mean(1 / counts))
-    return float(np.mean(found)), noise
 
 
 def power_of_difference(difference: float, spread: Spread, exam: Exam, *, level: float = LEVEL) -> float:
@@ -267,53 +250,3 @@ def affordable(  # noqa: PLR0913 - what a budget buys depends on all of them
             )
         )
     return rows
-
-
-def power_of_dip(  # noqa: PLR0913 - a simulated study is all of these
-    depth: float,
-    spread: Spread,
-    exam: Exam,
-    *,
-    accuracy: float,
-    steps: Sequence[int] = STEPS,
-    form: Numbers = DIP,
-    num_trajectories: int = TRAJECTORIES,
-    seed: int = 0,
-) -> Estimate:
-    """How often `find_dip` calls a dip of this depth one, recovered or not: by simulation, with the interval of so many trajectories.
-
-    With a depth of 0 it is how often a flat trajectory is called a dip.
-
-    Args:
-        depth: of the true mean score.
-        spread: of the items; one from a single sample an item cannot be simulated.
-        exam: what is asked.
-        accuracy: the score at the first step.
-        steps: of the checkpoints.
-        form: what is lost at each step, in units of the depth.
-        num_trajectories: how many studies are made up.
-        seed: of them.
-
-    Raises:
-        ValueError: the spread has no variance of a sample.
-    """
-    if spread.samples is None:
-        raise ValueError("found a spread from one sample an item, expected one from two samples or more, or `assumed_spread`")
-    rng = np.random.default_rng(seed)
-    abilities = Abilities(accuracy=accuracy, items=spread.items, changes=spread.changes, seeds=spread.seeds or 0.0)
-    found = 0
-    for _ in range(num_trajectories):
-        curves = simulated_exam(
-            rng,
-            abilities,
-            shift=-depth * np.asarray(form),
-            steps=steps,
-            sizes=(exam.num_seeds, exam.num_items, exam.num_samples),
-            clusters=(exam.num_units, exam.correlation),
-        )
-        dip = find_dip(curves, num_draws=2)
-        found += dip is not None and dip.shape in ("dip_only", "dip_and_recovery")
-    share = found / num_trajectories
-    low, high = wilson_interval(share, num_trajectories)
-    error = math.sqrt(share * (1 - share) / num_trajectories)
-    return Estimate(value=share, standard_error=error, low=low, high=high, num_items=num_trajectories)

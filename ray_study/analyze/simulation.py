@@ -62,7 +62,7 @@ class Abilities:
     """Between seeds, of the same."""
 
 
-def simulated_exam(  # noqa: PLR0913 - a made-up study is all of these
+def simulated_exam(
     rng: np.random.Generator,
     abilities: Abilities,
     *,

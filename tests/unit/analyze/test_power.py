@@ -19,8 +19,8 @@ from ray_study.analyze.power import (
     items_needed,
     measured_spread,
     power_of_difference,
-    power_of_dip,
 )
+from ray_study.analyze.rehearsals import if_it_were_flat, power_of_dip
 from ray_study.analyze.simulation import Abilities, flattened, simulated_exam
 
 SPREAD = assumed_spread(0.5)
@@ -198,3 +198,17 @@ def test_answers_with_their_steps_shuffled_keep_their_items_and_are_flat() -> No
     assert (flat.means[0] - flat.means[1]).std() == pytest.approx((curves.means[0] - curves.means[1]).std())
     drawn = np.mean([flattened(curves, rng).curve() for _ in range(100)], axis=0)
     assert drawn == pytest.approx(np.full(4, curves.curve().mean()), abs=0.01)
+
+
+def test_a_flat_study_has_a_low_point_which_held_out_items_do_not_show() -> None:
+    rng = np.random.default_rng(11)
+    curves = simulated_exam(
+        rng, Abilities(accuracy=0.6, items=0.05, changes=0.01), shift=np.zeros(9), steps=tuple(range(9)), sizes=(1, 80, 2)
+    )
+    found = if_it_were_flat(curves, num_trajectories=60)
+    assert np.mean(found.lowest) > 0.03
+    assert np.mean(found.held_out) == pytest.approx(0.0, abs=0.015)
+    assert (found.share_called.value or 0) <= 0.05
+    assert found.share_as_deep(-1.0) == 1.0
+    assert found.share_as_deep(1.0) == 0.0
+    assert found.share_as_deep(sorted(found.lowest)[30]) == pytest.approx(0.5, abs=0.1)
