@@ -116,18 +116,26 @@ def _shape(p_value: float, rise_p_value: float, change: Difference, recovered: E
 
 
 def smallest_detectable(curves: ItemCurves) -> float:
-    """The smallest fall to one step that is found clear in 80 % of cases: (sqrt(2) t_0.975 + z_0.8) SE.
+    """The smallest fall to one step that is found clear in 80 % of cases; see `detectable_fall`.
 
-    SE is that of the paired difference to the first step, the largest over steps. The usual (1.96 + 0.84) SE = 2.8 SE is for two
-    checkpoints that were named beforehand (Miller 2024, section 5); to have looked for the bottom on one half and measured on the other
-    costs the factor sqrt(2) before t, whose degrees of freedom are those of half of the units: about 3.6 SE in all. Where every
-    difference has no spread, Wilson's bound on a share of none takes the place of an SE of zero.
+    SE is that of the paired difference to the first step, the largest over steps. Where every difference has no spread, Wilson's bound
+    on a share of none takes the place of an SE of zero.
     """
     largest = float(_errors_to_first(curves).max())
     if largest < 1e-12:
         return wilson_interval(0.0, curves.num_units)[1]
-    critical = float(special.stdtrit(max(1, curves.num_units // 2 - 1), 0.975))
-    return (math.sqrt(2) * critical + POWER_80) * largest
+    return detectable_fall(largest, curves.num_units)
+
+
+def detectable_fall(standard_error: float, num_units: int) -> float:
+    """The smallest fall, to a step that nobody named beforehand, that is found clear in 80 % of cases: (sqrt(2) t_0.975 + z_0.8) SE.
+
+    The usual (1.96 + 0.84) SE = 2.8 SE is for two checkpoints that were named beforehand (Miller 2024, section 5); to have looked for the
+    bottom on one half and measured on the other costs the factor sqrt(2) before t, whose degrees of freedom are those of half of the
+    units: about 3.6 SE in all.
+    """
+    critical = float(special.stdtrit(max(1, num_units // 2 - 1), 0.975))
+    return (math.sqrt(2) * critical + POWER_80) * standard_error
 
 
 def _errors_to_first(curves: ItemCurves) -> Numbers:

@@ -163,3 +163,18 @@ def accuracy_at_cap(graded: Sequence[GradedAttempt], cap: int) -> Estimate:
     cluster_of = {attempt.problem_id: attempt.cluster for attempt in cut}
     num_samples = max((len(values) for values in judged.values()), default=1)
     return score(list(means.values()), [cluster_of[item] for item in means], num_samples=num_samples)
+
+
+def attempts_by_step(study: StudyTables, run: str, benchmark: str) -> dict[int, tuple[GradedAttempt, ...]]:
+    """The attempts of a run at a benchmark, by the steps that have any; those at step 0 may be of another run with the same weights.
+
+    Raises:
+        ValueError: there are none.
+    """
+    find = find_attempts(study)
+    steps = sorted({each.step for each in study.checkpoints if each.run == run})
+    found = {step: graded for step in steps if (graded := find(run, step, benchmark))}
+    if not found:
+        there = sorted({(each.run, each.benchmark) for each in study.attempts})
+        raise ValueError(f"found no attempts of {run!r} at {benchmark!r}, expected one of {there}")
+    return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ray_study.analyze.bootstrap import ItemCurves
 from ray_study.analyze.comparisons import Difference, compare
+from ray_study.analyze.lengths import Z_95
 from ray_study.rows import UNJUDGED, GradedAttempt
 
 
@@ -101,3 +102,36 @@ def noise_floor(first: Sequence[GradedAttempt], second: Sequence[GradedAttempt])
         share_same_text=sum(one.text == other.text for one, other in pairs) / len(pairs),
         num_attempts=len(pairs),
     )
+
+
+def sampling_variance(curves: ItemCurves, at: Sequence[int]) -> tuple[float | None, float]:
+    """E p(1-p) of one sample over the steps, and the variance that sampling gives to an item's difference: unknown is 0 there."""
+    found, noise = [], 0.0
+    for number in at:
+        x, counts = curves.means[:, :, number], curves.num_samples[:, :, number].astype(np.float64)
+        several = counts > 1
+        if not several.any():
+            return None, 0.0
+        found.append(float(np.mean(x[several] * (1 - x[several]) * counts[several] / (counts[several] - 1))))
+        noise += found[-1] * float(np.mean(1 / counts))
+    return float(np.mean(found)), noise
+
+
+def sampling_floor(curves: ItemCurves, before: int, after: int) -> float | None:
+    """How far two scorings of one checkpoint, by these items and samples, lie apart in 19 of 20 cases; None where items were asked once.
+
+    1.96 sqrt( E p(1-p) (1/K + 1/K) / n ): sampling alone. Batching and rounding come on top, and `noise_floor` of a second scoring shows
+    them too.
+    """
+    within, noise = sampling_variance(curves, [curves.steps.index(before), curves.steps.index(after)])
+    return None if within is None else Z_95 * math.sqrt(noise / (len(curves.items) * len(curves.means)))
+
+
+def split_samples(graded: Sequence[GradedAttempt]) -> tuple[list[GradedAttempt], list[GradedAttempt]] | None:
+    """Two scorings of a checkpoint out of one, for `noise_floor`: its even samples and its odd ones; None where items were asked once."""
+    num_pairs = (max((each.sample for each in graded), default=0) + 1) // 2
+    if not num_pairs:
+        return None
+    paired = [each for each in graded if each.sample < 2 * num_pairs]
+    halves = [[replace(each, sample=each.sample // 2) for each in paired if each.sample % 2 == rest] for rest in (0, 1)]
+    return halves[0], halves[1]

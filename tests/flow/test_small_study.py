@@ -216,10 +216,10 @@ def test_no_process_is_left_behind(small_study: Study) -> None:
 
 
 def test_the_notebook_draws_the_curves_and_the_final_table_of_this_study(small_study: Study) -> None:
-    notebook = nbformat.read(ROOT / "notebooks" / "curves.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / "1_trajectories.ipynb", as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     first.source = f"store = {str(small_study.store)!r}"
     NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
     assert any("sums" in output.get("data", {}).get("text/html", "") for output in outputs)
