@@ -17,16 +17,45 @@ MOST_WORKERS = 1024
 
 
 def fitted(study: Study, run: PlannedRun) -> Training:
-    """A run's settings with `zero_stage`, `gradient_checkpointing` and `micro_batch_size` chosen where the file leaves them out.
+    """A run's settings with what `resources` says of its model, and the rest of what no gradient depends on chosen.
 
-    The first that fits into `resources.gpu_memory_gigabytes`, from what is fastest to what needs least; where nothing fits, what needs
-    least. On a CPU, and for a model whose shape is not known, the defaults stay.
+    `zero_stage`, `gradient_checkpointing` and `micro_batch_size` are, where the file leaves them out: the first that fits into
+    `resources.gpu_memory_gigabytes`, from what is fastest to what needs least; where nothing fits, what needs least. On a CPU, and for a
+    model whose shape is not known, the defaults stay.
     """
-    resources = study.resources
-    if not resources.train.gpus_per_worker or facts(study.models[run.model]) is None:
-        return run.training
-    choices = list(_choices(run.training, resources.train.workers))
-    return next((choice for choice in choices if fits(study, run, choice, resources.train.workers, MARGIN)), choices[-1])
+    return _fitted(study, run, workers_of(study, run))
+
+
+def workers_of(study: Study, run: PlannedRun) -> int:
+    """The workers of a run: what `resources` says of its model, else of all, else the fewest over which it fits by the memory estimate.
+
+    Those are accelerators, as many as the file leaves to one run at most; where it fits over none of them, as many as that. One on a
+    CPU, for a model whose shape is not known, and by plain torch, which splits no memory.
+    """
+    train = study.resources.train
+    given = train.by_model[run.model].workers if run.model in train.by_model else None
+    if given is not None or train.workers is not None:
+        return given or train.workers or 1
+    if not train.gpus_per_worker or run.training.engine == "torch" or facts(study.models[run.model]) is None:
+        return 1
+    counts = [count for count in _counts(run.training) if count <= study.resources.most_workers]
+    fitting = (count for count in counts if fits(study, run, _fitted(study, run, count), count, MARGIN))
+    return next(fitting, counts[-1])
+
+
+def stated(study: Study, run: PlannedRun) -> Training:
+    """A run's settings with what `resources` says of its model in place."""
+    own = study.resources.train.by_model.get(run.model)
+    return run.training.model_copy(update=own.held) if own is not None else run.training
+
+
+def _fitted(study: Study, run: PlannedRun, num_workers: int) -> Training:
+    """`fitted` over so many workers."""
+    training = stated(study, run)
+    if not study.resources.train.gpus_per_worker or facts(study.models[run.model]) is None:
+        return training
+    choices = list(_choices(training, num_workers))
+    return next((choice for choice in choices if fits(study, run, choice, num_workers, MARGIN)), choices[-1])
 
 
 def fits(study: Study, run: PlannedRun, training: Training, num_workers: int, share: float = 1.0) -> bool:
@@ -40,8 +69,13 @@ def fewest_workers(study: Study, run: PlannedRun) -> int | None:
     """The fewest workers, each with as many rows, over which a run of DeepSpeed would fit, or None where splitting it does not help."""
     if run.training.engine == "torch":
         return None
-    counts = [count for count in range(1, min(MOST_WORKERS, run.training.batch_size) + 1) if run.training.batch_size % count == 0]
-    return next((count for count in counts for choice in _choices(run.training, count) if fits(study, run, choice, count)), None)
+    training = stated(study, run)
+    return next((n for n in _counts(training) for choice in _choices(training, n) if fits(study, run, choice, n)), None)
+
+
+def _counts(training: Training) -> list[int]:
+    """The numbers of workers that share a batch evenly, from one up."""
+    return [count for count in range(1, min(MOST_WORKERS, training.batch_size) + 1) if training.batch_size % count == 0]
 
 
 def _choices(training: Training, num_workers: int) -> Iterator[Training]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ray_study import assets, faults, problems
 from ray_study.config import Model, Study, Training
-from ray_study.fitting import fewest_workers, fits, fitted
+from ray_study.fitting import fewest_workers, fits, fitted, stated, workers_of
 from ray_study.grid import PlannedRun, planned
 from ray_study.models import facts, is_gated, needs_remote_code
 from ray_study.plan_benchmarks import benchmark_lines, exam_faults, hub_sets
@@ -127,35 +127,52 @@ def _cost(study: Study, run: PlannedRun, steps: int | None, saved: tuple[int, ..
     found = facts(study.models[run.model])
     if found is None:
         return
-    resources, training = study.resources.train, fitted(study, run)
-    memory = memory_per_worker(found, training, num_workers=resources.workers)
+    training, workers = fitted(study, run), workers_of(study, run)
+    memory = memory_per_worker(found, training, num_workers=workers)
     size = checkpoint_bytes(found, study.models[run.model].dtype)
     parts = [f"{found.num_parameters / 1e6:,.1f}M parameters", f"about {memory.total / 1e9:,.1f} GB a worker"]
-    if resources.gpus_per_worker:
+    if study.resources.train.gpus_per_worker:
         parts[-1] += f" ({_held(training)})"
+        parts.insert(1, _shared_by(study, run, workers))
     if saved is not None:
         parts.append(f"{len(saved)} checkpoints of {size / 1e9:,.2f} GB")
     if steps is not None:
         tokens = steps * training.batch_size * training.max_length
         flops = training_flops(found, tokens, training.max_length)
-        parts += [f"at most {flops:.1e} FLOPs", *_hours(study, flops)]
+        parts += [f"at most {flops:.1e} FLOPs", *_hours(study, flops, workers)]
     yield "  " + ", ".join(parts)
+
+
+def _shared_by(study: Study, run: PlannedRun, workers: int) -> str:
+    """How many workers share a run, and who says so."""
+    train = study.resources.train
+    of_model = train.by_model[run.model].workers if run.model in train.by_model else None
+    if of_model is not None or train.workers is not None:
+        why = "as the file says of this model" if of_model is not None else "as the file says"
+    elif run.training.engine == "torch":
+        why = "engine: torch splits no memory"
+    elif fits(study, run, fitted(study, run), workers):
+        why = "the fewest over which it fits"
+    else:
+        why = "all that it may have"
+    return f"{workers} worker{'s' if workers > 1 else ''} ({why})"
 
 
 def _held(training: Training) -> str:
     split = f"ZeRO {training.zero_stage}, " if training.engine == "deepspeed" else ""
     again = ", activations computed again" if training.gradient_checkpointing else ""
-    return f"{split}{training.micro_batch_size} rows of {training.max_length} tokens at once{again}"
+    by_tokens = training.packing and training.micro_batch_tokens is not None
+    held = f"{training.tokens_at_once} tokens" if by_tokens else f"{training.micro_batch_size} rows of {training.max_length} tokens"
+    return f"{split}{held} at once{again}"
 
 
-def _hours(study: Study, flops: float) -> Iterator[str]:
+def _hours(study: Study, flops: float, workers: int) -> Iterator[str]:
     """The time of a run, where the file names the accelerator."""
-    resources = study.resources.train
-    accelerator = by_ray_type(resources.accelerator_type)
+    accelerator = by_ray_type(study.resources.train.accelerator_type)
     if accelerator is not None:
         peak = accelerator.peak_teraflops * 1e12
-        seconds = training_seconds(flops, peak_flops_per_second=peak, utilisation=UTILISATION, num_workers=resources.workers)
-        yield f"at most {seconds / 3600:,.1f} hours on {resources.workers} {accelerator.ray_type} at {UTILISATION:.0%} of their peak"
+        seconds = training_seconds(flops, peak_flops_per_second=peak, utilisation=UTILISATION, num_workers=workers)
+        yield f"at most {seconds / 3600:,.1f} hours on {workers} {accelerator.ray_type} at {UTILISATION:.0%} of their peak"
 
 
 def _scores(study: Study) -> Iterator[str]:
@@ -178,7 +195,9 @@ def _resources(study: Study) -> Iterator[str]:
     resources = study.resources
     where = f"{resources.num_gpus} accelerators" if resources.num_gpus else "CPU only"
     order = "scored while others train" if resources.overlaps else "scored after training"
-    yield f"resources: {where}; {resources.train.workers} training workers a run; checkpoints are {order}"
+    counts = sorted({workers_of(study, run) for run in planned(study)})
+    workers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    yield f"resources: {where}; {workers} training workers a run; checkpoints are {order}"
 
 
 def _faults(study: Study) -> Iterator[str]:
@@ -216,12 +235,14 @@ def _all_saved(study: Study) -> set[int]:
 
 def run_faults(study: Study, run: PlannedRun) -> Iterable[str]:
     """What cannot work about a run, as sentences."""
-    resources, training = study.resources.train, run.training
-    if training.batch_size % resources.workers:
+    training, workers = run.training, workers_of(study, run)
+    if training.batch_size % workers:
         yield (
-            f"batch_size {training.batch_size} is not divisible by {resources.workers} workers; "
-            f"the nearest are {nearest_multiples(training.batch_size, resources.workers)}"
+            f"batch_size {training.batch_size} is not divisible by {workers} workers; "
+            f"the nearest are {nearest_multiples(training.batch_size, workers)}"
         )
+    if training.engine == "torch" and stated(study, run).zero_stage:
+        yield f"resources.train.by_model.{run.model}.zero_stage is {stated(study, run).zero_stage}, which needs `engine: deepspeed`"
     if training.engine == "deepspeed" and training.precision == "bf16" and fitted(study, run).zero_stage == 0:
         yield "DeepSpeed without ZeRO cannot sum bf16 gradients in fp32; set zero_stage to 1 or more, or use engine: torch"
     yield from size_faults(study, run)
@@ -242,15 +263,14 @@ def _model_faults(model: Model, run: PlannedRun, study: Study) -> Iterator[str]:
         return
     if run.training.max_length > found.positions:
         yield f"max_length {run.training.max_length} is beyond the model's {found.positions} positions; set it to that or less"
-    resources = study.resources
     if model.hub is not None and needs_remote_code(model.hub) and not model.trust_remote_code:
         yield f"{model.hub} runs by code of its own, which transformers does not have; set `trust_remote_code: true` if you trust it"
-    training = fitted(study, run)
-    if resources.train.gpus_per_worker and not fits(study, run, training, resources.train.workers):
-        memory = memory_per_worker(found, training, num_workers=resources.train.workers).total / 1e9
+    training, workers = fitted(study, run), workers_of(study, run)
+    if study.resources.train.gpus_per_worker and not fits(study, run, training, workers):
+        memory = memory_per_worker(found, training, num_workers=workers).total / 1e9
         fewest = fewest_workers(study, run)
         yield (
-            f"needs about {memory:,.0f} GB a worker, the accelerators have {resources.gpu_memory_gigabytes:g} GB; use "
+            f"needs about {memory:,.0f} GB a worker, the accelerators have {study.resources.gpu_memory_gigabytes:g} GB; use "
             "engine: deepspeed with a higher zero_stage, more workers, gradient_checkpointing, or a smaller micro_batch_size"
             + (f" ({fewest} workers would do)" if fewest is not None else "")
         )

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ray_study.settings import Settings
+from ray_study.settings import Name, Settings
 
 
 class ServeResources(Settings):
@@ -41,10 +41,28 @@ class ServeResources(Settings):
         return self
 
 
+class ModelResources(Settings):
+    """How the runs of one model are held, where it is to be otherwise than for the rest. What is left out is `training`'s, or chosen."""
+
+    workers: int | None = Field(None, ge=1)
+    zero_stage: Literal[0, 1, 2, 3] | None = None
+    gradient_checkpointing: bool | None = None
+    micro_batch_size: int | None = Field(None, ge=1)
+    micro_batch_tokens: int | None = Field(None, ge=8)
+
+    @property
+    def held(self) -> dict[str, int | bool]:
+        """What it says in place of `training`, by key."""
+        return {key: value for key, value in self.model_dump(exclude={"workers"}).items() if value is not None}
+
+
 class TrainResources(Settings):
     """What trains one run."""
 
-    workers: int = Field(1, ge=1)
+    workers: int | None = Field(None, ge=1)
+    """Of each run. Empty: one on the CPU, and on accelerators the fewest over which the run fits by the memory estimate."""
+    by_model: dict[Name, ModelResources] = Field(default_factory=dict)
+    """What is otherwise for single models of the sweep, by their names."""
     gpus_per_worker: Literal[0, 1] = 0
     cpus_per_worker: float = Field(1, gt=0)
     concurrent_runs: int = Field(1, ge=1)
@@ -70,20 +88,30 @@ class Resources(Settings):
     train: TrainResources = TrainResources()
     evaluate: ServeResources = ServeResources()
     overlap: bool | None = None
-    """Score while training. Empty: only where the cluster holds both."""
+    """Score while training. Empty: only where the cluster holds both, by the number of workers that the file says."""
 
     @property
     def train_gpus(self) -> int:
-        """Accelerators that training takes at once."""
-        return self.train.workers * self.train.gpus_per_worker * self.train.concurrent_runs
+        """Accelerators that training takes at once; where workers are chosen, at least."""
+        workers = max((self.train.workers or 1, *(own.workers or 1 for own in self.train.by_model.values())))
+        return workers * self.train.gpus_per_worker * self.train.concurrent_runs
 
     @property
     def overlaps(self) -> bool:
-        """Whether checkpoints are scored while others train: as the file says, else where the cluster holds both."""
+        """Whether checkpoints are scored while others train: as the file says, else where the cluster holds both.
+
+        Where workers are chosen, they may be as many as the cluster has, so nothing is left for others unless the file says so.
+        """
         if self.overlap is not None:
             return self.overlap
         evaluate = self.evaluate.replicas * self.evaluate.gpus_per_replica
-        return self.num_gpus > 0 and self.train_gpus + evaluate <= self.num_gpus
+        return self.num_gpus > 0 and self.train.workers is not None and self.train_gpus + evaluate <= self.num_gpus
+
+    @property
+    def most_workers(self) -> int:
+        """The most accelerators that one run may have beside those that train, and score where that is said, at the same time."""
+        evaluate = self.evaluate.replicas * self.evaluate.gpus_per_replica if self.overlap else 0
+        return max(1, (self.num_gpus - evaluate) // self.train.concurrent_runs)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

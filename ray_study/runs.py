@@ -11,7 +11,7 @@ from typing import Any
 
 from ray_study import materials, sweep
 from ray_study.config import Study
-from ray_study.fitting import fitted
+from ray_study.fitting import fitted, workers_of
 from ray_study.grid import PlannedRun, planned, training_literal
 from ray_study.lengths import count_rows
 from ray_study.making import unmade
@@ -181,7 +181,7 @@ def _job(work: _Work, run: PlannedRun, base: str) -> sweep.Job:
         steps=work.steps[run.id],
         training=fitted(lab.study, run),
         directory=workspace.path,
-        resources=lab.study.resources.train,
+        resources=lab.study.resources.train.model_copy(update={"workers": workers_of(lab.study, run)}),
         trust_remote_code=lab.study.models[run.model].trust_remote_code,
         memory_estimate=_memory_estimate(lab.study, run),
     )
@@ -192,7 +192,7 @@ def _memory_estimate(study: Study, run: PlannedRun) -> dict[str, int]:
     found = facts(study.models[run.model])
     if found is None:
         return {}
-    return asdict(memory_per_worker(found, fitted(study, run), num_workers=study.resources.train.workers))
+    return asdict(memory_per_worker(found, fitted(study, run), num_workers=workers_of(study, run)))
 
 
 def as_row(run: PlannedRun, *, status: str, error: str = "") -> Run:

@@ -197,6 +197,7 @@ def _references(study: Study) -> Iterator[tuple[str, str | None, str]]:
         yield from ((f"evaluation.benchmarks.{key}.judge", name, "judges") for name in benchmark.judge)
     for key, judge in study.judges.items():
         yield f"judges.{key}.model", judge.model, "models"
+    yield from ((f"resources.train.by_model.{name}", name, "models") for name in study.resources.train.by_model)
     yield from (("sweep.model", name, "models") for name in study.sweep.model)
     yield from (("sweep.dataset", name, "datasets") for name in study.sweep.dataset)
 

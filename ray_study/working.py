@@ -11,6 +11,8 @@ from ray_study.assets import CACHE_VARIABLE, cache_directory
 from ray_study.claims import ROLES
 from ray_study.config import Study
 from ray_study.engines import Engines
+from ray_study.fitting import workers_of
+from ray_study.grid import planned
 from ray_study.materials import Lab
 from ray_study.ray_cluster import connect, prove_shared
 from ray_study.store import Store
@@ -26,7 +28,8 @@ def needed_cpus(study: Study) -> float:
     """The logical CPUs that the study's largest stage takes, with what drives it."""
     resources = study.resources
     serve = max(pool.fewest_replicas * pool.cpus_per_replica for pool in (resources.generate, resources.evaluate))
-    train = resources.train.workers * resources.train.cpus_per_worker * resources.train.concurrent_runs
+    workers = max((workers_of(study, run) for run in planned(study)), default=1)
+    train = workers * resources.train.cpus_per_worker * resources.train.concurrent_runs
     # An idle pool keeps its CPUs while runs train, so both are there at once on a machine without accelerators.
     return serve + train + SLACK_CPUS
 
