@@ -5,6 +5,8 @@ from __future__ import annotations
 from ray_study.analyze.bootstrap import curves_of_attempts, draw_trajectories
 from ray_study.analyze.dips import find_dip
 from ray_study.analyze.findings import final_table
+from ray_study.analyze.flip_pages import write_flips
+from ray_study.analyze.flip_table import flips
 from ray_study.analyze.makeup import made_of, makeups
 from ray_study.analyze.plots import picture, plot_accuracy, plot_length, plot_shares, plot_training, save
 from ray_study.analyze.report import write_report
@@ -29,6 +31,7 @@ __all__ = [
     "error_rates",
     "final_table",
     "find_dip",
+    "flips",
     "lengths_by_step",
     "made_of",
     "makeups",
@@ -42,5 +45,6 @@ __all__ = [
     "summarize",
     "summarize_table",
     "trajectories",
+    "write_flips",
     "write_report",
 ]

@@ -23,12 +23,12 @@ HALF_COLUMN = 0.07
 STATE_COLOURS: Mapping[State, str] = {
     "right": "#0072B2",
     "wrong": "#D55E00",
-    "no_answer": "#CC79A7",
+    "no_answer": "#B8629A",
     "unfinished": "#B8860B",
     "unjudged": "#777777",
     "missing": "#BBBBBB",
 }
-"""Okabe and Ito's, as in the other figures; the order from top to bottom is the same everywhere, so that colour is never alone."""
+"""Okabe and Ito's, as in the other figures, pink and yellow darkened so that they can be read on white; the order from top to bottom is the same everywhere, so that colour is never alone."""
 
 Heights = Mapping[State, tuple[float, float]]
 """State -> bottom and top of its block in a column, as shares."""
@@ -55,7 +55,12 @@ def plot_flow(found: Sequence[Flow], num_left_out: int = 0) -> FlowFigure:
     # Set by hand: to find a layout costs more than to draw it.
     width, height = figure.get_size_inches()
     figure.subplots_adjust(
-        left=0.6 / width, right=1 - 1.05 / width, top=1 - 0.38 / height, bottom=0.55 / height, wspace=0.42, hspace=0.45 if num_rows > 1 else 0
+        left=0.6 / width,
+        right=1 - 1.05 / width,
+        top=1 - 0.38 / height,
+        bottom=0.55 / height,
+        wspace=0.42,
+        hspace=0.45 if num_rows > 1 else 0,
     )
     thinned = 0
     for number, flow in enumerate(found):
