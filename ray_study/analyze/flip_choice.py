@@ -1,4 +1,4 @@
-"""Which flipped items are put on pages, under what names, and how much of a text: a bound that holds for any study, and says what it leaves out."""
+"""Which flipped items are put on pages, under what names, and how much of a text: bounded, whatever the study."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ray_study.analyze.flipping import FLIP_KINDS, FlipKind, Flips, Item, attemp
 ITEMS_A_PAGE = 20
 MOST_OF_A_KIND = 100
 """Items of one kind of flip and one pair of checkpoints."""
-MOST_CHARACTERS = 40_000_000
-"""Of all pages together, markup among them. One item of each kind of each pair is shown whatever it takes, which with `MOST_PAIRS` pairs of
-texts of `WHOLE_CHARACTERS` is about as much again twice."""
+MOST_CHARACTERS = 25_000_000
+"""Of all pages together, markup among them. One item of each kind of each pair is shown whatever it takes: with `MOST_PAIRS` pairs, six kinds
+and texts of `WHOLE_CHARACTERS` that is 110 million characters at the very most."""
 MOST_PAIRS = 400
+FOLDED_FROM = 1_800
 SHOWN_CHARACTERS = 1_200
-"""Longer texts are shown by their beginning and end, with the whole behind a fold."""
+"""Texts longer than `FOLDED_FROM` are shown by so much of their beginning and end, with the whole behind a fold."""
 WHOLE_CHARACTERS = 20_000
 """Still longer ones by beginning and end behind the fold too; the table of attempts holds the whole."""
 MARKUP_CHARACTERS = 2_500
@@ -62,8 +63,7 @@ def _cost(item: Item, kind: FlipKind) -> int:
 
 
 def _length(num_characters: int) -> int:
-    folded = min(num_characters, WHOLE_CHARACTERS) if num_characters > SHOWN_CHARACTERS else 0
-    return min(num_characters, SHOWN_CHARACTERS) + folded
+    return num_characters if num_characters <= FOLDED_FROM else SHOWN_CHARACTERS + min(num_characters, WHOLE_CHARACTERS)
 
 
 def _allowed(costs: Sequence[Sequence[int]], most: int) -> int:
@@ -87,8 +87,9 @@ class Shown:
 
 def shown(text: str) -> Shown:
     """A text by its beginning and end where it is long."""
-    whole = _ends(text, WHOLE_CHARACTERS) if len(text) > SHOWN_CHARACTERS else None
-    return Shown(text=_ends(text, SHOWN_CHARACTERS), whole=whole, num_characters=len(text))
+    if len(text) <= FOLDED_FROM:
+        return Shown(text=text, whole=None, num_characters=len(text))
+    return Shown(text=_ends(text, SHOWN_CHARACTERS), whole=_ends(text, WHOLE_CHARACTERS), num_characters=len(text))
 
 
 def _ends(text: str, most: int) -> str:

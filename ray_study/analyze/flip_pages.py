@@ -1,6 +1,7 @@
 """The flip browser: static pages below `report/flips/` that need no script and no network, with figures and tables beside them.
 
-The pages hold at most about `flip_choice.MOST_CHARACTERS` characters, whatever the size of the study; each says how many it shows of how many.
+The pages hold about `flip_choice.MOST_CHARACTERS` characters at most, whatever the size of the study; each says how many items it shows of
+how many there are.
 """
 
 from __future__ import annotations

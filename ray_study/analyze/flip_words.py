@@ -9,9 +9,9 @@ from typing import Any
 
 from ray_study.analyze.comparisons import benjamini_hochberg
 from ray_study.analyze.flip_choice import Listed, shown
+from ray_study.analyze.flip_table import num_in
 from ray_study.analyze.flipping import FLIP_KINDS, FlipKind, Flips, Item, Reason, Side, attempts_shown
 from ray_study.analyze.flow import FATES, STATES, Flow, State, fates, state_of
-from ray_study.analyze.flip_table import num_in
 from ray_study.rows import UNJUDGED, GradedAttempt
 
 KIND_WORDS: Mapping[FlipKind, str] = {kind: kind.replace("_", " ") for kind in FLIP_KINDS}
@@ -33,8 +33,7 @@ class IndexRow:
     """One pair of checkpoints as the index has it: its flips, counts, the first page of each kind, and its numbers as text."""
 
     flips: Flips
-    before: str
-    after: str
+    name: str
     counts: Mapping[str, int]
     links: Mapping[FlipKind, str]
     """Kind -> file name; empty where no item has it."""
@@ -63,8 +62,7 @@ def _row(each: Flips, links: Mapping[FlipKind, str], q: float | None) -> IndexRo
     moved = counts["right_to_wrong"] + counts["wrong_to_right"]
     return IndexRow(
         flips=each,
-        before=f"{each.before.label}, step {each.before.step:,}",
-        after=f"{each.after.label}, step {each.after.step:,}",
+        name=_name(each),
         counts=counts,
         links={kind: links.get(kind, "") for kind in FLIP_KINDS},
         points=points,
@@ -81,12 +79,12 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def title(each: Flips) -> str:
+def _name(each: Flips) -> str:
     """A pair of checkpoints in a line."""
     before, after = each.before, each.after
     if before.run == after.run:
-        return f"{each.benchmark}, {before.label}: step {before.step:,} → {after.step:,}"
-    return f"{each.benchmark}: {before.label}, step {before.step:,} → {after.label}, step {after.step:,}"
+        return f"{before.label}: step {before.step:,} → {after.step:,}"
+    return f"{before.label}, step {before.step:,} → {after.label}, step {after.step:,}"
 
 
 def pair_context(row: IndexRow) -> dict[str, Any]:
@@ -102,7 +100,7 @@ def pair_context(row: IndexRow) -> dict[str, Any]:
         f"{counts['missing']:,} more were asked on one side only" if counts["missing"] else "",
     ]
     return {
-        "title": title(each),
+        "title": f"{each.benchmark}, {row.name}",
         "sentence": f"{'; '.join(part for part in parts if part)}. Share right: {row.points} points.",
         "warning": BOTTOM_WARNING if each.reason in AFTER_LOOKING else "",
         "states": states,
@@ -196,7 +194,7 @@ def sentence(rows: Sequence[IndexRow]) -> str:
         return "No run has attempts at two steps of one benchmark, so nothing can be said of flips."
     counts = totals(ends)
     return (
-        f"Between first and last step, over {len(ends):,} runs on benchmarks, {counts['right_to_wrong']:,} items went from right to wrong and "
-        f"{counts['wrong_to_right']:,} from wrong to right; {counts['finished_to_unfinished']:,} no longer finish and "
+        f"Between first and last step, over {len(ends):,} runs on benchmarks, {counts['right_to_wrong']:,} items went from right "
+        f"to wrong and {counts['wrong_to_right']:,} from wrong to right; {counts['finished_to_unfinished']:,} no longer finish and "
         f"{counts['unfinished_to_finished']:,} finish now."
     )

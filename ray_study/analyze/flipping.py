@@ -1,10 +1,10 @@
 """Which items flipped between two checkpoints, of one run or of two, in which ways, and the two attempts that show it.
 
-**What a flip is.** An item is looked at through its samples. Three shares are taken on either side: of its judged samples the share with
-verdict `correct`; of those asked, the share that ended by a stop token; of the judged, the share with an answer. An item flips where a share
-goes up or down. With one sample an item these are the plain flips, right to wrong and so on. With several, an item that was right in three of
-four and is right in one of four went from right to wrong by half: the counts before and after stand beside it, and `noise` says how
-often two attempts at *one* checkpoint differ already. Right is what the verdict calls so, whatever the benchmark's metric.
+**What a flip is.** An item is looked at through its samples. Three shares are taken on either side: of its judged samples those with
+verdict `correct`; of those asked, those that ended by a stop token; of those that finished and were judged, those with an answer. An item
+flips where a share goes up or down. With one sample an item these are the plain flips, right to wrong and so on. With several, an item that
+was right in three of four and is right in one of four went from right to wrong by half: the counts before and after stand beside it, and
+`noise` says how often two attempts at *one* checkpoint differ already. Right is what the verdict calls so, whatever the benchmark's metric.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Outcome = Literal["right_to_wrong", "wrong_to_right", "still_right", "still_wron
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 Reason = Literal["first_to_last", "first_to_bottom", "bottom_to_last", "between_datasets", "chosen"]
-"""Why two checkpoints are compared. A bottom was chosen on these very items for being low, so counts and p-values to and from it flatter."""
+"""Why two checkpoints are compared. A bottom was chosen on these very items for being low: counts and p-values to and from it flatter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,8 @@ class Flips:
     difference: Difference
     """After - before in the share right by verdict, paired by item and clustered."""
     p_value: float
-    """McNemar's exact test of as many items rising as falling; with several samples an item, the sign test, which is the same. It takes items
-    as independent: where they share clusters, `difference` has the p-value to go by."""
+    """McNemar's exact test of as many items rising as falling; with several samples an item, the sign test, which is the same. It takes
+    items as independent: where they share clusters, `difference` has the p-value to go by."""
     churn: float | None
     """The share of pairs of an attempt before with one after, at the same item, of which one is right and the other is not."""
     noise: float | None

@@ -1,10 +1,11 @@
-"""How attempts at the same items flow between right, wrong and unfinished from checkpoint to checkpoint, and what becomes of them in all."""
+"""How attempts at the same items flow between right, wrong and unfinished over checkpoints, and what becomes of them in all."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import polars as pl
@@ -144,10 +145,7 @@ def follow(by_step: Mapping[int, Sequence[GradedAttempt]], *, run: str, label: s
 
 def counted(flow: Flow, columns: Sequence[int]) -> list[Counter[tuple[State, State]]]:
     """The transitions between each two neighbours of the columns, given by number."""
-    return [
-        Counter((states[before], states[after]) for states in flow.lines.values())
-        for before, after in zip(columns, columns[1:], strict=False)
-    ]
+    return [Counter((states[before], states[after]) for states in flow.lines.values()) for before, after in pairwise(columns)]
 
 
 def fate_of(states: Iterable[State]) -> Fate:
@@ -155,7 +153,7 @@ def fate_of(states: Iterable[State]) -> Fate:
     known = [state == "right" for state in states if state not in ("unjudged", "missing")]
     if len(known) < 2:
         return "unknown"
-    turns = sum(before != after for before, after in zip(known, known[1:], strict=False))
+    turns = sum(before != after for before, after in pairwise(known))
     if known[0]:
         return "always_right" if not turns else "forgotten_and_regained" if known[-1] else "forgotten"
     if not turns:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from ray_study.analyze.flow import STATES, Flow, State, counted
@@ -19,7 +20,12 @@ from ray_study.analyze.panels import GREY, SMALL
 MOST_COLUMNS = 9
 """More checkpoints than this make ribbons that cannot be told apart; the table has all."""
 PANELS_A_ROW = 2
-HALF_COLUMN = 0.07
+PANEL_WIDTH, PANEL_HEIGHT = 5.9, 2.9
+LEFT, BELOW = 0.6, 0.55
+"""Room for labels on the left of a panel's columns and under them, in inches as all of these."""
+WIDE, HIGH = 4.15, 1.95
+HALF_COLUMN = 0.05
+MOST_TITLE = 70
 STATE_COLOURS: Mapping[State, str] = {
     "right": "#0072B2",
     "wrong": "#D55E00",
@@ -28,8 +34,10 @@ STATE_COLOURS: Mapping[State, str] = {
     "unjudged": "#777777",
     "missing": "#BBBBBB",
 }
-"""Okabe and Ito's, as in the other figures, pink and yellow darkened so that they can be read on white; the order from top to bottom is the same everywhere, so that colour is never alone."""
+"""Okabe and Ito's, as in the other figures, pink and yellow darkened so that they can be read on white. The order from top to
+bottom is the same everywhere, so that colour is never alone."""
 
+Polygon = Any
 Heights = Mapping[State, tuple[float, float]]
 """State -> bottom and top of its block in a column, as shares."""
 
@@ -50,23 +58,18 @@ def plot_flow(found: Sequence[Flow], num_left_out: int = 0) -> FlowFigure:
         raise ValueError("found no flow, expected one at least: a run needs attempts at two steps")
     num_columns = min(PANELS_A_ROW, len(found))
     num_rows = -(-len(found) // num_columns)
-    figure = Figure(figsize=(5.4 * num_columns + 0.9, 2.9 * num_rows + 0.3), facecolor="white")
+    width, height = num_columns * PANEL_WIDTH, num_rows * PANEL_HEIGHT
+    figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
-    # Set by hand: to find a layout costs more than to draw it.
-    width, height = figure.get_size_inches()
-    figure.subplots_adjust(
-        left=0.6 / width,
-        right=1 - 1.05 / width,
-        top=1 - 0.38 / height,
-        bottom=0.55 / height,
-        wspace=0.42,
-        hspace=0.45 if num_rows > 1 else 0,
-    )
+    # One canvas in inches: axes of their own for each panel, with ticks that are none, take most of the time of drawing.
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
     thinned = 0
     for number, flow in enumerate(found):
         columns = drawn_columns(len(flow.steps))
         thinned = max(thinned, len(flow.steps) - len(columns))
-        draw_flow(figure.add_subplot(num_rows, num_columns, number + 1), flow, columns)
+        corner = (number % num_columns * PANEL_WIDTH + LEFT, height - (number // num_columns + 1) * PANEL_HEIGHT + BELOW)
+        draw_flow(axes, flow, columns, corner)
     return FlowFigure(benchmark=found[0].benchmark, figure=figure, note=_note(found, num_left_out, thinned))
 
 
@@ -87,29 +90,30 @@ def drawn_columns(num_steps: int) -> list[int]:
     return [round(number * (num_steps - 1) / (MOST_COLUMNS - 1)) for number in range(MOST_COLUMNS)]
 
 
-def draw_flow(axes: Any, flow: Flow, columns: Sequence[int]) -> None:
-    """Draw one flow: blocks for the states of each checkpoint, ribbons between neighbours, labels at both ends."""
+def draw_flow(axes: Any, flow: Flow, columns: Sequence[int], corner: tuple[float, float]) -> None:
+    """Draw one flow with its lower left at `corner`: blocks for the states of each checkpoint, ribbons between, labels at both ends."""
     total = len(flow.lines)
-    present = [Counter(states[column] for states in flow.lines.values()) for column in columns]
-    heights = [_stack(counts, total) for counts in present]
-    ribbons, colours, strengths = [], [], []
+    heights = [_stack(Counter(states[column] for states in flow.lines.values()), total) for column in columns]
+    x = [corner[0] + place * WIDE / max(1, len(columns) - 1) for place in range(len(columns))]
+    ribbons, colours = [], []
     for place, counts in enumerate(counted(flow, columns)):
-        for (before, after), polygon in _ribbons(counts, heights[place], heights[place + 1], place, total):
-            ribbons.append(polygon)
-            colours.append(STATE_COLOURS[before])
+        ends = (x[place] + HALF_COLUMN, x[place + 1] - HALF_COLUMN)
+        for (before, after), tops, thickness in _ribbons(counts, heights[place], heights[place + 1], total):
+            ribbons.append(_band(ends, tops, thickness) * (1, HIGH) + (0, corner[1]))
             # What stays is the background of what moves.
-            strengths.append(0.16 if before == after else 0.55)
-    axes.add_collection(PolyCollection(ribbons, facecolors=colours, alpha=strengths, edgecolors="none", linewidths=0))
-    blocks = [
-        (state, [(x - HALF_COLUMN, low), (x + HALF_COLUMN, low), (x + HALF_COLUMN, high), (x - HALF_COLUMN, high)])
-        for x, column in enumerate(heights)
-        for state, (low, high) in column.items()
-    ]
-    faces = [STATE_COLOURS[state] for state, _ in blocks]
-    axes.add_collection(PolyCollection([polygon for _, polygon in blocks], facecolors=faces, edgecolors="white", linewidths=0.6))
-    _label(axes, heights[0], -HALF_COLUMN, left=True)
-    _label(axes, heights[-1], len(columns) - 1 + HALF_COLUMN, left=False)
-    _dress(axes, flow, columns)
+            colours.append(to_rgba(STATE_COLOURS[before], 0.16 if before == after else 0.55))
+    axes.add_collection(PolyCollection(ribbons, facecolors=colours, edgecolors="none", linewidths=0), autolim=False)
+    blocks = [(at, state, low, high) for at, column in zip(x, heights, strict=True) for state, (low, high) in column.items()]
+    boxes = [_box(at, corner[1] + HIGH * low, corner[1] + HIGH * high) for at, _, low, high in blocks]
+    faces = [STATE_COLOURS[state] for _, state, _, _ in blocks]
+    axes.add_collection(PolyCollection(boxes, facecolors=faces, edgecolors="white", linewidths=0.6), autolim=False)
+    _label(axes, heights[0], (x[0] - HALF_COLUMN - 0.04, corner[1]), left=True)
+    _label(axes, heights[-1], (x[-1] + HALF_COLUMN + 0.04, corner[1]), left=False)
+    _dress(axes, flow, columns, x, corner)
+
+
+def _box(at: float, low: float, high: float) -> Polygon:
+    return [(at - HALF_COLUMN, low), (at + HALF_COLUMN, low), (at + HALF_COLUMN, high), (at - HALF_COLUMN, high)]
 
 
 def _stack(counts: Mapping[State, int], total: int) -> Heights:
@@ -123,13 +127,10 @@ def _stack(counts: Mapping[State, int], total: int) -> Heights:
     return heights
 
 
-Polygon = Any
-
-
 def _ribbons(
-    counts: Mapping[tuple[State, State], int], left: Heights, right: Heights, place: int, total: int
-) -> list[tuple[tuple[State, State], Polygon]]:
-    """The ribbons between two columns, each from its place in the block it leaves to its place in the block it joins."""
+    counts: Mapping[tuple[State, State], int], left: Heights, right: Heights, total: int
+) -> list[tuple[tuple[State, State], tuple[float, float], float]]:
+    """Transition, tops at either end and thickness of each ribbon: from its place in the block it leaves to that in the one it joins."""
     found = []
     out = {state: top for state, (_, top) in left.items()}
     into = {state: top for state, (_, top) in right.items()}
@@ -137,49 +138,44 @@ def _ribbons(
         for after in STATES:
             thickness = counts.get((before, after), 0) / total
             if thickness:
-                found.append(((before, after), _band(place, (out[before], into[after]), thickness)))
+                found.append(((before, after), (out[before], into[after]), thickness))
                 out[before] -= thickness
                 into[after] -= thickness
     return found
 
 
-def _band(place: int, tops: tuple[float, float], thickness: float) -> Polygon:
+def _band(ends: tuple[float, float], tops: tuple[float, float], thickness: float) -> Polygon:
     """A band of even thickness that leaves and arrives level (a cubic between the two heights)."""
     t = np.linspace(0, 1, 13)
-    x = place + HALF_COLUMN + t * (1 - 2 * HALF_COLUMN)
+    x = ends[0] + t * (ends[1] - ends[0])
     y = tops[0] + (tops[1] - tops[0]) * t * t * (3 - 2 * t)
     return np.concatenate([np.stack([x, y], axis=1), np.stack([x, y - thickness], axis=1)[::-1]])
 
 
-def _label(axes: Any, heights: Heights, x: float, *, left: bool) -> None:
+def _label(axes: Any, heights: Heights, at: tuple[float, float], *, left: bool) -> None:
     """The share of each state beside its block, pushed apart where blocks are thin; names stand on the right."""
-    names = list(heights)
     places = spread([(low + high) / 2 for low, high in heights.values()], 0.075)
-    # The lowest labels may not run into the ticks.
+    # The lowest labels may not run into the steps.
     shift = max(0.0, 0.02 - min(places, default=0.02))
-    for state, place in zip(names, places, strict=True):
-        low, high = heights[state]
+    for (state, (low, high)), place in zip(heights.items(), places, strict=True):
         share = f"{100 * (high - low):.0f} %"
-        axes.annotate(
+        axes.text(
+            at[0],
+            at[1] + HIGH * (place + shift),
             share if left else f"{state.replace('_', ' ')} {share}",
-            xy=(x, place + shift),
-            xytext=(-3 if left else 3, 0),
-            textcoords="offset points",
             ha="right" if left else "left",
             va="center",
             fontsize=SMALL,
             color=STATE_COLOURS[state] if state != "missing" else GREY,
-            annotation_clip=False,
         )
 
 
-def _dress(axes: Any, flow: Flow, columns: Sequence[int]) -> None:
-    axes.set_xlim(-HALF_COLUMN, len(columns) - 1 + HALF_COLUMN)
-    axes.set_ylim(0, 1)
-    axes.set_xticks(range(len(columns)), [f"{flow.steps[column]:,}" for column in columns])
-    axes.set_yticks([])
-    axes.tick_params(labelsize=SMALL, length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel(f"step (equal columns); {len(flow.lines):,} attempts at each", fontsize=SMALL + 0.5)
+def _dress(axes: Any, flow: Flow, columns: Sequence[int], x: Sequence[float], corner: tuple[float, float]) -> None:
+    for at, column in zip(x, columns, strict=True):
+        axes.text(at, corner[1] - 0.05, f"{flow.steps[column]:,}", ha="center", va="top", fontsize=SMALL)
+    said = f"step (equal columns); {len(flow.lines):,} attempts at each"
+    axes.text(corner[0] + WIDE / 2, corner[1] - 0.22, said, ha="center", va="top", fontsize=SMALL + 0.5)
     # parse_math off: a dollar in a name is a dollar.
-    axes.set_title(f"{flow.benchmark}: {flow.label}", fontsize=9, loc="left", fontweight="bold", parse_math=False)
+    named = f"{flow.benchmark}: {flow.label}"
+    name = named if len(named) <= MOST_TITLE else f"{named[:MOST_TITLE]}…"
+    axes.text(corner[0] - HALF_COLUMN, corner[1] + HIGH + 0.1, name, fontsize=9, fontweight="bold", parse_math=False)
