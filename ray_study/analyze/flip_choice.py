@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from ray_study.analyze.flipping import FLIP_KINDS, FlipKind, Flips, Item, attempts_shown
 
 ITEMS_A_PAGE = 20
-MOST_OF_A_KIND = 100
+MOST_OF_A_KIND = 60
 """Items of one kind of flip and one pair of checkpoints."""
 MOST_CHARACTERS = 25_000_000
-"""Of all pages together, markup among them. One item of each kind of each pair is shown whatever it takes: with `MOST_PAIRS` pairs, six kinds
-and texts of `WHOLE_CHARACTERS` that is 110 million characters at the very most."""
+"""Of all pages together, markup among them. One item of each kind of each pair is shown whatever it takes: with `MOST_PAIRS` pairs, six
+kinds and texts of `WHOLE_CHARACTERS` that is 110 million characters at the very most."""
 MOST_PAIRS = 400
 FOLDED_FROM = 1_800
 SHOWN_CHARACTERS = 1_200

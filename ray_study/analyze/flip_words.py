@@ -23,7 +23,10 @@ REASON_WORDS: Mapping[Reason, str] = {
     "chosen": "chosen",
 }
 AFTER_LOOKING: frozenset[Reason] = frozenset({"first_to_bottom", "bottom_to_last"})
-BOTTOM_WARNING = "The bottom was chosen on these very items for being low, so that counts and p to and from it flatter; the report's test of dips decides."
+BOTTOM_WARNING = (
+    "The bottom was chosen on these very items for being low, so that counts and p to and from it flatter them; "
+    "the report's test of dips decides whether there is one."
+)
 ENDED: Mapping[str, str] = {"stop": "ended by itself", "length": "cut at its cap of", "refused": "never asked"}
 MOST_NOTE_CHARACTERS = 600
 
