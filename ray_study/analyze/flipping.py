@@ -84,7 +84,7 @@ class Flips:
 
     def counts(self) -> dict[str, int]:
         """How many items have each kind and each outcome. An item may have several kinds; the outcomes add up to all items."""
-        found = dict.fromkeys((*FLIP_KINDS, *OUTCOMES), 0)
+        found: dict[str, int] = dict.fromkeys((*FLIP_KINDS, *OUTCOMES), 0)
         for item in self.items:
             for name in {*item.kinds, item.outcome}:
                 found[name] += 1
