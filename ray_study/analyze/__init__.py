@@ -7,6 +7,8 @@ from ray_study.analyze.cap_shape import cap_shape, curves_at_caps
 from ray_study.analyze.comparisons import benjamini_hochberg, compare, holm
 from ray_study.analyze.dips import find_dip
 from ray_study.analyze.findings import final_table
+from ray_study.analyze.flip_pages import write_flips
+from ray_study.analyze.flip_table import flips
 from ray_study.analyze.makeup import made_of, makeups
 from ray_study.analyze.plots import picture, plot_accuracy, plot_length, plot_shares, plot_training, save
 from ray_study.analyze.power import (
@@ -58,6 +60,7 @@ __all__ = [
     "error_rates",
     "final_table",
     "find_dip",
+    "flips",
     "holm",
     "if_it_were_flat",
     "in_points",
@@ -89,5 +92,6 @@ __all__ = [
     "summarize",
     "summarize_table",
     "trajectories",
+    "write_flips",
     "write_report",
 ]
