@@ -31,11 +31,25 @@ class CapRow:
     num_items: int
 
 
+def not_comparable(study: Study, benchmarks: Sequence[str]) -> list[str]:
+    """Why benchmarks have no score under a smaller cap, a sentence for each.
+
+    An answer that a cap cuts is wrong where answers are right or wrong. What a judge measures it measures of answers that ended, so that
+    a smaller cap would leave out the long ones, and the numbers under two caps would be of two sets of answers.
+    """
+    judged = {name: study.evaluation.benchmarks[name].judge for name in benchmarks if study.evaluation.benchmarks[name].judge}
+    return [
+        f"{name}: no score under smaller caps: {', '.join(judges)} judged the answers that ended, and a smaller cap would leave out the "
+        "long ones, so that each cap would measure other answers; share_unfinished in the report says how many were cut"
+        for name, judges in judged.items()
+    ]
+
+
 def at_caps(study: Study, store: Store, benchmarks: Sequence[str], caps: Sequence[int]) -> list[CapRow]:
-    """Every scored cell of the benchmarks under every cap, the cap that it was asked with last."""
+    """Every scored cell of the benchmarks under every cap, the cap that it was asked with last; none of those that judges measure."""
     rows = []
     for mark, name, row in stored_answers(study, store):
-        if name not in benchmarks:
+        if name not in benchmarks or study.evaluation.benchmarks[name].judge:
             continue
         benchmark = study.evaluation.benchmarks[name]
         directory = store.path(f"verdicts-{verdicts_mark(study, name, mark)}/rows")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 from pydantic import Field, ValidationError
 
 from ray_study import results, sweep_file
@@ -21,7 +17,7 @@ from ray_study.config import Evaluation, Judge, Model, Problems, Resources, Stud
 from ray_study.evaluate import Cell, exams, sit
 from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab, base_directory, load_problems
-from ray_study.model_files import download
+from ray_study.places import ModelSettings, Named, label
 from ray_study.rows import Checkpoint, Score
 from ray_study.runs import checkpoint_at
 from ray_study.settings import Settings
@@ -30,16 +26,6 @@ from ray_study.working import open_lab
 
 log = logging.getLogger(__name__)
 
-STEP_FOLDER = re.compile(r"(?:global_|checkpoint-)?step[-_]?(\d+)|checkpoint-(\d+)")
-_HUB_NAME = re.compile(r"(?P<hub>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?(?:/(?P<folder>.+))?")
-
-
-class ModelSettings(Settings):
-    """What a suite says of a model, whichever it is."""
-
-    dtype: str = "bfloat16"
-    max_model_len: int | None = None
-
 
 class Suite(Settings):
     """The exams of a suite file: what a sweep file says of problems and evaluation, and nothing of training."""
@@ -47,18 +33,11 @@ class Suite(Settings):
     seed: int = 0
     problems: dict[str, Problems]
     judges: dict[str, Judge] = Field(default_factory=dict)
+    models: dict[str, Model] = Field(default_factory=dict)
+    """Those that judge, served as what they judge is."""
     evaluation: Evaluation
     resources: Resources = Resources()
     storage: str = "results"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """A model by what people call it, and where its weights are."""
-
-    name: str
-    step: int
-    model: Model
 
 
 def suite_file(name: str) -> dict[str, Any]:
@@ -98,100 +77,49 @@ def read_suite(name: str) -> tuple[Suite, ModelSettings]:
         ValueError: something in it is wrong, or its models are set differently.
     """
     raw = suite_file(name)
+    models: dict[str, Any] = raw.get("models") or {}
+    judging = _judging(raw)
+    own = {"models": {each: models[each] for each in models if each in judging}}
     try:
-        suite = Suite.model_validate({key: raw[key] for key in Suite.model_fields if key in raw})
-        settings = [_settings_of(model) for model in (raw.get("models") or {}).values()]
+        suite = Suite.model_validate({**{key: raw[key] for key in Suite.model_fields if key in raw}, **own})
+        settings = [_settings_of(model) for each, model in models.items() if each not in judging]
     except ValidationError as error:
         raise ValueError("\n".join(f"{name}: {line}" for line in sweep_file.faults(error, raw))) from error
     missing = sorted({benchmark.problems for benchmark in suite.evaluation.benchmarks.values()} - set(suite.problems))
     if missing:
         raise ValueError(f"{name}: its benchmarks name the problems {missing}, which it does not have; it has {sorted(suite.problems)}")
-    judges = {judge for benchmark in suite.evaluation.benchmarks.values() for judge in benchmark.judge}
-    here = [judge for judge in sorted(judges) if judge not in suite.judges or suite.judges[judge].endpoint is None]
-    if here:
-        raise ValueError(
-            f"{name}: its benchmarks name the judges {here}; without a study each needs an entry of `judges` that has an `endpoint`"
-        )
+    judges = sorted({judge for benchmark in suite.evaluation.benchmarks.values() for judge in benchmark.judge})
+    if missing := [judge for judge in judges if judge not in suite.judges]:
+        raise ValueError(f"{name}: its benchmarks name the judges {missing}, which it does not have; each needs an entry of `judges`")
+    if missing := sorted(judging - suite.models.keys()):
+        raise ValueError(f"{name}: its judges name the models {missing}, which it does not have; it has {sorted(models)}")
     if any(each != settings[0] for each in settings):
         raise ValueError(f"{name}: its models differ in dtype or max_model_len, so it does not say which is meant; keep one of `models`")
     return suite, settings[0] if settings else ModelSettings()
+
+
+def _judging(raw: Mapping[str, Any]) -> set[str]:
+    """The models that a file's judges name, before anything in it is checked."""
+    judges = raw.get("judges")
+    named = [judge.get("model") for judge in judges.values() if isinstance(judge, Mapping)] if isinstance(judges, Mapping) else []
+    return {name for name in named if isinstance(name, str)}
 
 
 def _settings_of(model: dict[str, Any]) -> ModelSettings:
     return ModelSettings.model_validate({key: model[key] for key in ModelSettings.model_fields if key in model})
 
 
-def find_models(place: str, settings: ModelSettings, *, step_folders: bool, trust: bool) -> list[Named]:
-    """The models at a place: itself, or each of its step folders by step.
-
-    Args:
-        place: a directory, or `owner/name` of the Hub, with `@revision` and `/folder` where they are wanted.
-        settings: how it is served.
-        step_folders: whether the models are its `stepNNN` folders.
-        trust: whether code that comes with a model may run.
+def study_of(suite: Suite, models: Sequence[Named]) -> Study:
+    """A study that has exams and models and trains nothing: whoever asks for its sweep or its data sets fails at once.
 
     Raises:
-        ValueError: there is no model, or no step folder.
+        ValueError: a model is called as one that judges.
     """
-    made = partial(_model, settings=settings, trust=trust)
-    if Path(place).expanduser().is_dir():
-        root = Path(place).expanduser()
-        whole = root.resolve()
-        if not step_folders:
-            step = _step_of(whole.name)
-            return [Named(name=_called(whole.parent.name if step else whole.name), step=step, model=made(path=str(root)))]
-        folders = _by_step(path.name for path in root.iterdir() if path.is_dir())
-        return [Named(name=_called(whole.name), step=step, model=made(path=str(root / folder))) for step, folder in _some(folders, place)]
-    return _of_the_hub(place, made, step_folders=step_folders)
-
-
-def _of_the_hub(place: str, made: Callable[..., Model], *, step_folders: bool) -> list[Named]:
-    parts = _HUB_NAME.fullmatch(place)
-    if parts is None:
-        raise ValueError(f"--model {place}: expected a directory, or owner/name[@revision][/folder] of the Hub")
-    hub, revision, folder = parts["hub"], parts["revision"], parts["folder"] or ""
-    name = _called(hub.replace("/", "--"))
-    if not step_folders and not folder:
-        return [Named(name=name, step=0, model=made(hub=hub, revision=revision))]
-    folders = [(_step_of(Path(folder).name), folder)] if not step_folders else _some(_folders_of(hub, revision, folder), place)
-    return [Named(name=name, step=step, model=made(path=str(Path(download(hub, revision, inner)) / inner))) for step, inner in folders]
-
-
-def _folders_of(hub: str, revision: str | None, below: str) -> list[tuple[int, str]]:
-    """The step folders of a repository, or below one of its folders, by step."""
-    try:
-        files = HfApi().list_repo_files(hub, revision=revision)
-    except (HfHubHTTPError, OSError) as error:
+    both = sorted({label(each) for each in models} & suite.models.keys())
+    if both:
         raise ValueError(
-            f"the folders of {hub}@{revision or 'main'} could not be listed ({type(error).__name__}): no connection to the Hub, or no "
-            "such model; give a directory of this machine in its place"
-        ) from error
-    prefix = f"{below}/" if below else ""
-    names = {file.removeprefix(prefix).split("/")[0] for file in files if file.startswith(prefix) and "/" in file.removeprefix(prefix)}
-    return [(step, f"{prefix}{name}") for step, name in _by_step(names)]
-
-
-def _by_step(names: Any) -> list[tuple[int, str]]:
-    return sorted((_step_of(name), name) for name in names if STEP_FOLDER.fullmatch(name))
-
-
-def _step_of(name: str) -> int:
-    found = STEP_FOLDER.fullmatch(name)
-    return int(found[1] or found[2]) if found else 0
-
-
-def _some(folders: list[tuple[int, str]], place: str) -> list[tuple[int, str]]:
-    if not folders:
-        raise ValueError(f"--step-folders: {place} has no folder such as step640; leave it out to score the model in {place} itself")
-    return folders
-
-
-def _model(*, settings: ModelSettings, trust: bool, **where: Any) -> Model:
-    return Model.model_validate({**settings.model_dump(), "trust_remote_code": trust, **where})
-
-
-def study_of(suite: Suite, models: Sequence[Named]) -> Study:
-    """A study that has exams and models and trains nothing: whoever asks for its sweep or its data sets fails at once."""
+            f"the suite has a model {both[0]!r} that judges, and what is scored is called so too; give that of the suite another name"
+        )
     said: dict[str, Any] = {
         "name": f"evaluate-{models[0].name}",
         "question": f"How does {models[0].name} score?",
@@ -199,21 +127,11 @@ def study_of(suite: Suite, models: Sequence[Named]) -> Study:
         "seed": suite.seed,
         "problems": suite.problems,
         "judges": suite.judges,
-        "models": {label(each): each.model for each in models},
+        "models": {**suite.models, **{label(each): each.model for each in models}},
         "evaluation": suite.evaluation,
         "resources": suite.resources,
     }
     return Study.model_construct(**said)
-
-
-def label(named: Named) -> str:
-    """What a model is called in its directory and in the table."""
-    return f"{named.name}-step{named.step}" if named.step else named.name
-
-
-def _called(text: str) -> str:
-    """A name that a study's store may have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:40] or "model"
 
 
 def evaluate(study: Study, store: Store, models: Sequence[Named], progress: Callable[[str], None]) -> tuple[list[Score], list[str]]:

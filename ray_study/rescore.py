@@ -1,7 +1,8 @@
 """Judging stored attempts again with today's verifier. No model is asked, and no cluster is needed.
 
-Verdicts of today's version that are stored must come out the same, or the store and the code disagree. Those of an older version stay
-as they are: today's become a result of their own beside them.
+What judges said of attempts is stored as they said it, and today's reader reads it again. Verdicts of today's version that are stored must
+come out the same, or the store and the code disagree. Those of an older version stay as they are: today's become a result of their own
+beside them.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from ray_study import materials, tables
 from ray_study.claims import claim
-from ray_study.evaluate import subset
+from ray_study.evaluate import Exam, exams
+from ray_study.evaluate.judging import read_again, stored_replies, verdicts_from_stored
 from ray_study.materials import Lab
 from ray_study.owed import MatrixRow, answers_mark, matrix, verdicts_inputs, verdicts_mark
 from ray_study.recall import stored_problems
-from ray_study.rows import GradedAttempt, Problem
+from ray_study.rows import GradedAttempt
 from ray_study.store import Result, Workspace
 from ray_study.verify import JUDGES
 from ray_study.verify import VERSION as VERIFY_VERSION
-from ray_study.verify.again import JUDGED, Change, changes_between, judge_again
+from ray_study.verify.again import JUDGED, Change, changes_between, decided, judge_again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ class Rescored:
     judged_anew: int = 0
     """Cells that had no verdicts of today's version and have them now."""
     left_alone: list[str] = field(default_factory=list)
-    """Cells that cannot be judged without a model, with the reason."""
+    """Cells that cannot be judged again here, with the reason."""
 
     @property
     def contradictions(self) -> list[Flip]:
@@ -62,14 +65,14 @@ class Rescored:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cell:
     row: MatrixRow
-    benchmark: str
+    exam: Exam
     answers: Result
-    source: Result
-    items: Mapping[str, Problem]
+    replies: Mapping[str, Result]
+    """What each judge said of the answers; empty where the problems' own kind decides."""
 
     @property
     def name(self) -> str:
-        return f"{self.benchmark} at step {self.row.step} of {self.row.run.name}"
+        return f"{self.exam.name} at step {self.row.step} of {self.row.run.name}"
 
 
 def rescore(lab: Lab, benchmarks: Sequence[str]) -> Rescored:
@@ -90,41 +93,47 @@ def rescore(lab: Lab, benchmarks: Sequence[str]) -> Rescored:
 
 
 def _cells(lab: Lab, benchmarks: Sequence[str], found: Rescored) -> Iterator[_Cell]:
-    """The cells whose answers are stored whole, each once; of those that a function cannot judge it is noted why."""
-    study, seen = lab.study, set()
-    problems: dict[str, tuple[Result, list[Problem]]] = {}
-    for row in matrix(study, lab.store):
+    """The cells whose answers are stored whole, each once; of those that cannot be judged here it is noted why."""
+    seen = set()
+    suite: dict[str, Exam] = {}
+    for row in matrix(lab.study, lab.store):
         for name in (name for name in row.cells if name in benchmarks and row.trained):
-            mark = answers_mark(study, name, row.fingerprint, row.run.model)
+            mark = answers_mark(lab.study, name, row.fingerprint, row.run.model)
             answers = lab.store.recall("answers", mark)
             if answers is None or (mark, name) in seen:
                 continue
             seen.add((mark, name))
-            benchmark = study.evaluation.benchmarks[name]
-            if benchmark.problems not in problems:
-                problems[benchmark.problems] = stored_problems(lab, benchmark.problems)
-            source, rows = problems[benchmark.problems]
-            if answers.record["sources"] != {f"problems-{source.fingerprint}": source.made}:
-                found.left_alone.append(f"{name} at step {row.step} of {row.run.name}: its problems were made again since it was asked")
-                continue
-            items = {item.id: item for item in subset(rows, benchmark.items, study.seed)}
-            cell = _Cell(row=row, benchmark=name, answers=answers, source=source, items=items)
-            if benchmark.judge:
-                found.left_alone.append(f"{cell.name}: judged by {', '.join(benchmark.judge)}, whose stored replies `run` reads again")
-                continue
-            kinds = {item.kind for item in items.values()} - JUDGES.keys()
-            if kinds:
-                found.left_alone.append(f"{cell.name}: answers of kind {', '.join(sorted(kinds))} are judged by more than a function")
-                continue
-            yield cell
+            if name not in suite:
+                suite[name] = _exam(lab, name)
+            try:
+                yield _cell(lab, row, suite[name], answers)
+            except ValueError as error:
+                found.left_alone.append(f"{name} at step {row.step} of {row.run.name}: {error}")
+
+
+def _exam(lab: Lab, name: str) -> Exam:
+    one = lab.study.evaluation.model_copy(update={"benchmarks": {name: lab.study.evaluation.benchmarks[name]}})
+    (exam,) = exams(lab.study.model_copy(update={"evaluation": one}), partial(stored_problems, lab))
+    return exam
+
+
+def _cell(lab: Lab, row: MatrixRow, exam: Exam, answers: Result) -> _Cell:
+    """One cell with all that judging it again takes; ValueError where that is not there."""
+    source = exam.source
+    if answers.record["sources"] != {f"problems-{source.fingerprint}": source.made}:
+        raise ValueError("its problems were made again since it was asked")
+    kinds = {item.kind for item in exam.items} - JUDGES.keys()
+    if kinds:
+        raise ValueError(f"answers of kind {', '.join(sorted(kinds))} are judged by more than a function")
+    return _Cell(row=row, exam=exam, answers=answers, replies=stored_replies(lab, exam, answers))
 
 
 def _verdicts(lab: Lab, cell: _Cell) -> dict[int, Result]:
     """The stored verdicts on a cell's answers by the version of the verifier."""
     found: dict[int, Result] = {}
     for version in range(1, VERIFY_VERSION + 1):
-        mark = verdicts_mark(lab.study, cell.benchmark, cell.answers.fingerprint, version)
-        result = lab.store.find("verdicts", mark, [cell.answers, cell.source])
+        mark = verdicts_mark(lab.study, cell.exam.name, cell.answers.fingerprint, version)
+        result = lab.store.find("verdicts", mark, [cell.answers, cell.exam.source])
         if result is not None:
             found[version] = result
     return found
@@ -135,8 +144,7 @@ def _rescore_cell(lab: Lab, cell: _Cell, stored: Mapping[int, Result], found: Re
     if VERIFY_VERSION in stored:
         changes = _judged_again(lab, cell, stored[VERIFY_VERSION])
     else:
-        inputs = verdicts_inputs(lab.study, cell.benchmark, cell.answers.fingerprint)
-        today = materials.grade(lab, cell.answers, list(cell.items.values()), [cell.source], inputs, cell.name)
+        today = _judged_today(lab, cell)
         found.judged_anew += 1
         if not stored:
             return
@@ -144,7 +152,7 @@ def _rescore_cell(lab: Lab, cell: _Cell, stored: Mapping[int, Result], found: Re
     for item, sample, change in changes:
         found.flips.append(
             Flip(
-                benchmark=cell.benchmark,
+                benchmark=cell.exam.name,
                 run=cell.row.run.name,
                 step=cell.row.step,
                 item=item,
@@ -155,13 +163,24 @@ def _rescore_cell(lab: Lab, cell: _Cell, stored: Mapping[int, Result], found: Re
         )
 
 
+def _judged_today(lab: Lab, cell: _Cell) -> Result:
+    """The verdicts of today's version, kept in the store."""
+    if cell.replies:
+        return verdicts_from_stored(lab, cell.exam, cell.answers, cell.replies, cell.name)
+    inputs = verdicts_inputs(lab.study, cell.exam.name, cell.answers.fingerprint)
+    return materials.grade(lab, cell.answers, cell.exam.items, [cell.exam.source], inputs, cell.name)
+
+
 def _judged_again(lab: Lab, cell: _Cell, stored: Result) -> list[Change]:
     """What of a cell comes out otherwise than it is stored; nothing is written."""
+    if cell.replies:
+        read = read_again(lab, cell.exam, cell.answers, cell.replies)
+        return list(changes_between(_judged(stored), (decided(each) for _, graded in read for each in graded)))
     names = sorted(Workspace(path=cell.answers.path).shards())
     num_workers = max(1, int(lab.study.resources.generate.cpus_per_replica))
-    reads = lab.study.evaluation.benchmarks[cell.benchmark].reads
     rows_of = (f"{cell.answers.path}/rows", f"{stored.path}/rows")
-    return judge_again(names, *rows_of, cell.items, num_workers=num_workers, reads=reads)
+    items = {item.id: item for item in cell.exam.items}
+    return judge_again(names, *rows_of, items, num_workers=num_workers, reads=cell.exam.benchmark.reads)
 
 
 def _judged(verdicts: Result) -> Iterator[tuple[Any, ...]]:

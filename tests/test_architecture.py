@@ -33,6 +33,7 @@ LAYERS: dict[int, set[str]] = {
             "tracking",
             "models",
             "model_files",
+            "places",
             "assets",
             "chat",
         ),

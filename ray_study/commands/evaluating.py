@@ -64,10 +64,10 @@ def _any_model(options: argparse.Namespace) -> int:
     if options.suite is None or options.follow:
         raise ValueError("--model goes with --suite, and not with --follow")
     # As above.
-    from ray_study import exam_only  # noqa: PLC0415
+    from ray_study import exam_only, places  # noqa: PLC0415
 
     suite, settings = exam_only.read_suite(options.suite)
-    models = exam_only.find_models(options.model, settings, step_folders=options.step_folders, trust=options.trust_remote_code)
+    models = places.find_models(options.model, settings, step_folders=options.step_folders, trust=options.trust_remote_code)
     study = exam_only.study_of(suite, models)
     store = Store(storage_of(study.storage), study.name)
     scores, owed = exam_only.evaluate(study, store, models, progress_for_people(quiet=options.quiet))

@@ -61,9 +61,10 @@ def _at_caps(options: argparse.Namespace, study: Study, store: Store, benchmarks
     from ray_study import rescore as judging_again  # noqa: PLC0415
 
     rows = capped.at_caps(study, store, benchmarks, options.cap)
+    left_out = capped.not_comparable(study, benchmarks)
     if not rows:
-        raise ValueError(_nothing(store, options.sweep))
-    for line in capped.cap_table(rows):
+        raise ValueError("\n".join(left_out) if len(left_out) == len(benchmarks) else _nothing(store, options.sweep))
+    for line in [*left_out, *capped.cap_table(rows)]:
         print(line)
     store.write_bytes("caps.csv", judging_again.as_csv(rows, capped.CapRow))
     print(f"{len(rows)} scores: {store.path('caps.csv')}")

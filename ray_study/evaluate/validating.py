@@ -13,7 +13,7 @@ from ray_study.evaluate.questions import Question
 from ray_study.materials import Lab
 from ray_study.problems.labelled import ASSET, Labelled, load_labelled
 from ray_study.rows import Attempt
-from ray_study.store import Result, Workspace
+from ray_study.store import Result, Workspace, fingerprint
 from ray_study.verify import VERSION as VERIFY_VERSION
 from ray_study.verify import judge
 from ray_study.verify.rubrics import DECLINED, FULL_COMPLIANCE, RUBRICS, judge_literal
@@ -37,10 +37,30 @@ def validation(lab: Lab, name: str, labelled: str) -> dict[str, ErrorRates]:
         JudgeFailed: it failed again and again.
         ValueError: it judged no labelled reply of one kind.
     """
+    rows = load_labelled(labelled)
+    return _measured(lab, name, labelled, rows, _replies(lab, name, labelled, rows))
+
+
+def stored_validation(lab: Lab, name: str, labelled: str) -> dict[str, ErrorRates]:
+    """The error rates by what the judge said when it was asked, read by today's reader; nobody is asked.
+
+    Raises:
+        ValueError: its replies are not stored whole.
+    """
+    found = lab.store.recall("judgements", labelled_mark(lab, name, labelled))
+    if found is None:
+        raise ValueError(f"the replies of {name} to the labelled set {labelled} are not stored whole; `run` asks for them")
+    return _measured(lab, name, labelled, load_labelled(labelled), found)
+
+
+def labelled_mark(lab: Lab, name: str, labelled: str) -> str:
+    """The fingerprint of a judge's replies to a labelled set."""
+    return fingerprint("judgements", VERSION, _inputs(lab, name, labelled))
+
+
+def _measured(lab: Lab, name: str, labelled: str, rows: list[Labelled], replies: Result) -> dict[str, ErrorRates]:
     rubric = lab.study.judges[name].rubric
     metric, says_yes = _MEANS[rubric, labelled]
-    rows = load_labelled(labelled)
-    replies = _replies(lab, name, labelled, rows)
 
     def build(workspace: Workspace) -> Mapping[str, object]:
         said = {reply.problem_id: _value(rubric, reply) for reply in replies.rows(Attempt)}
@@ -60,8 +80,6 @@ def validate_phrases() -> ErrorRates:
 
 
 def _replies(lab: Lab, name: str, labelled: str, rows: list[Labelled]) -> Result:
-    asset = assets.ASSETS[ASSET]
-    inputs = {"labelled": labelled, "asset": asset.sha256, "judge": judge_literal(lab.study, name)}
     questions = [Question(id=row.id, request=row.request, reply=row.reply) for row in rows]
     shards = {f"{start // SHARD_SIZE:06d}": questions[start : start + SHARD_SIZE] for start in range(0, len(questions), SHARD_SIZE)}
 
@@ -69,7 +87,12 @@ def _replies(lab: Lab, name: str, labelled: str, rows: list[Labelled]) -> Result
         ask_judge(lab, name, shards, workspace)
         return {"num_rows": len(rows), "judge": name}
 
-    return lab.store.make("judgements", inputs, build, version=VERSION, sources=judge_sources(lab, name))
+    return lab.store.make("judgements", _inputs(lab, name, labelled), build, version=VERSION, sources=judge_sources(lab, name))
+
+
+def _inputs(lab: Lab, name: str, labelled: str) -> dict[str, object]:
+    """What identifies a judge's replies to a labelled set."""
+    return {"labelled": labelled, "asset": assets.ASSETS[ASSET].sha256, "judge": judge_literal(lab.study, name)}
 
 
 def _value(rubric: str, reply: Attempt) -> object:

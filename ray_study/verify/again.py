@@ -63,8 +63,12 @@ def _shard_changes(
 
 def _graded(rows: Iterator[Attempt], judge: Callable[[list[Attempt]], list[GradedAttempt]]) -> Iterator[tuple[Any, ...]]:
     while held := list(itertools.islice(rows, ROWS_AT_ONCE)):
-        for graded in judge(held):
-            yield tuple(getattr(graded, column) for column in JUDGED)
+        yield from map(decided, judge(held))
+
+
+def decided(graded: GradedAttempt) -> tuple[Any, ...]:
+    """What of a graded attempt a verifier decided, as a tuple of `JUDGED`."""
+    return tuple(getattr(graded, column) for column in JUDGED)
 
 
 def changes_between(stored: Iterator[tuple[Any, ...]], now: Iterator[tuple[Any, ...]]) -> Iterator[Change]:

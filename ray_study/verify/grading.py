@@ -31,7 +31,7 @@ def grade(
         problems: By id, one for each attempt at least.
         num_workers: How many comparisons by math-verify, and how many programs, run at once; never more than the machine has cores.
         timeout_seconds: Wall clock of one comparison.
-        reads: Where the answer is looked for; with `answer` the verdicts are those of `judge` and `judge_lenient`.
+        reads: Where the answer is looked for.
 
     Raises:
         ValueError: An attempt's problem is missing.

@@ -74,13 +74,14 @@ WITHOUT_A_BOX: dict[Kind, Callable[[str], str | None]] = {
 """What `judge_lenient` takes as the answer where there is no box."""
 
 
-def judge(
+def judge(  # noqa: PLR0913 - what is known of one text, each with its usual value
     kind: Kind,
     text: str,
     gold: str,
     *,
     finish_reason: FinishReason = "stop",
     thinking_opened: bool = False,
+    reads: Reads = "answer",
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Judgement:
     r"""The strict verdict on one text: the answer is the last `\boxed{}` after the last `</think>`, and nothing else.
@@ -95,24 +96,27 @@ def judge(
         gold: The gold answer in the form that `Problem.answer` documents.
         finish_reason: How the attempt ended.
         thinking_opened: Whether the rendered prompt ended inside an open `<think>`.
+        reads: Where the answer is looked for, as `rows.Reads` says; a benchmark's `reads`. All but `answer` read the thinking too, so
+            that a published number can be made again as it was made.
         timeout_seconds: Wall clock of one comparison by math-verify.
 
     Raises:
-        ValueError: No verifier is known for the kind, or the checkers of instructions are not installed.
+        ValueError: No verifier is known for the kind, the checkers of instructions are not installed, or `reads` is not for this kind.
         RuntimeError: The math worker cannot start (math-verify is not installed, for one), or there is no sandbox for programs here.
     """
     compare = _compare_of(kind)
-    answer = strict_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
+    answer = strict_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened, reads=reads)
     return without_answer(kind, answer, gold) if isinstance(answer, Judgement) else compare(answer, gold, timeout_seconds)
 
 
-def judge_lenient(
+def judge_lenient(  # noqa: PLR0913 - those of `judge`
     kind: Kind,
     text: str,
     gold: str,
     *,
     finish_reason: FinishReason = "stop",
     thinking_opened: bool = False,
+    reads: Reads = "answer",
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Judgement:
     """The verdict of `judge`, but where there is no box the last number, letter, expression or line counts as the answer.
@@ -121,7 +125,7 @@ def judge_lenient(
     those of `judge`. The gap between the two verdicts is what the format alone costs.
     """
     compare = _compare_of(kind)
-    answer = lenient_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened)
+    answer = lenient_answer(kind, text, finish_reason=finish_reason, thinking_opened=thinking_opened, reads=reads)
     return answer if isinstance(answer, Judgement) else lenient_view(kind, compare(answer, gold, timeout_seconds))
 
 

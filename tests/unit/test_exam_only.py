@@ -12,7 +12,8 @@ from studies import changed
 
 from ray_study.__main__ import main
 from ray_study.benchmarks import SUITES
-from ray_study.exam_only import ModelSettings, find_models, label, read_suite, study_of, table
+from ray_study.exam_only import read_suite, study_of, table
+from ray_study.places import HubName, ModelSettings, find_models, hub_name, label
 from ray_study.rows import Score
 
 
@@ -55,9 +56,20 @@ def test_step_folders_where_there_are_none_are_refused(tmp_path: Path) -> None:
         find_models(str(folders(tmp_path / "model", "logs")), ModelSettings(), step_folders=True, trust=False)
 
 
-def test_a_model_of_the_hub_has_its_revision_and_what_is_neither_is_refused() -> None:
-    (one,) = find_models("owner/name@v1.0", ModelSettings(), step_folders=False, trust=False)
-    assert (one.name, one.model.hub, one.model.revision) == ("owner--name", "owner/name", "v1.0")
+@pytest.mark.parametrize(
+    ("place", "revision", "folder"),
+    [
+        ("owner/name", None, ""),
+        ("owner/name@v1.0", "v1.0", ""),
+        ("owner/name/steps/step640/", None, "steps/step640"),
+        ("owner/name@v1.0/step640", "v1.0", "step640"),
+    ],
+)
+def test_a_name_of_the_hub_has_a_revision_and_a_folder_where_it_says_so(place: str, revision: str | None, folder: str) -> None:
+    assert hub_name(place) == HubName(hub="owner/name", revision=revision, folder=folder)
+
+
+def test_what_is_no_directory_and_no_name_of_the_hub_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a directory, or owner/name"):
         find_models("nowhere", ModelSettings(), step_folders=False, trust=False)
 
@@ -143,10 +155,10 @@ def test_a_named_suite_is_written_out_and_what_needs_a_judge_is_left_out_and_tol
     assert all(name in caplog.messages[0] for name in left_out)
 
 
-def test_a_suite_file_whose_judge_is_no_server_is_refused(tmp_path: Path) -> None:
+def test_a_suite_file_says_who_judges_and_a_judge_may_be_a_server_or_a_model_that_is_served(tmp_path: Path) -> None:
     path = tmp_path / "suite.yaml"
     path.write_text("evaluation: {benchmarks: {harmbench: {judge: policy}}}\n")
-    with pytest.raises(ValueError, match=r"its benchmarks name the judges \['policy'\]"):
+    with pytest.raises(ValueError, match=r"its benchmarks name the judges \['policy'\], which it does not have"):
         read_suite(str(path))
     path.write_text(
         "judges: {policy: {rubric: policy, endpoint: {url: 'http://127.0.0.1:1/v1', model: m}}}\n"
@@ -154,3 +166,16 @@ def test_a_suite_file_whose_judge_is_no_server_is_refused(tmp_path: Path) -> Non
     )
     suite, _ = read_suite(str(path))
     assert suite.evaluation.benchmarks["harmbench"].judge == ("policy",)
+    served = "judges: {policy: {rubric: policy, model: grader}}\nevaluation: {benchmarks: {harmbench: {judge: policy}}}\n"
+    path.write_text(served)
+    with pytest.raises(ValueError, match=r"its judges name the models \['grader'\], which it does not have; it has \[\]"):
+        read_suite(str(path))
+    models = "models: {grader: {path: /models/grader, dtype: bfloat16}, any: {path: /models/any, dtype: float32}}\n"
+    path.write_text(served + models)
+    suite, settings = read_suite(str(path))
+    assert settings == ModelSettings(dtype="float32"), "how a judge is served says nothing of what is scored"
+    scored = find_models(str(folders(tmp_path / "model")), settings, step_folders=False, trust=False)
+    made = study_of(suite, scored)
+    assert {name: model.dtype for name, model in made.models.items()} == {"grader": "bfloat16", "model": "float32"}
+    with pytest.raises(ValueError, match="the suite has a model 'grader' that judges, and what is scored is called so too"):
+        study_of(suite, find_models(str(folders(tmp_path / "grader")), settings, step_folders=False, trust=False))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ray_study.rows import Attempt, Kind, Problem, Reads, Verdict
-from ray_study.verify import grade
+from ray_study.verify import grade, judge, judge_lenient
 from ray_study.verify.reading import first_letter, last_yes_no, said_letter
 
 SAMPLES: tuple[Reads, ...] = ("answer", "stripped", "whole_text", "first_in_text")
@@ -18,7 +18,12 @@ def verdicts(kind: Kind, gold: str, text: str, *, opened: bool = False) -> dict[
     problem = Problem(id="p", source="made", kind=kind, prompt="?", answer=gold, cluster="p", solution="")
     attempt = replace(Attempt.of_text("p", text), thinking_opened=opened)
     readings = SAMPLES if kind == "choice" else SAMPLES[:-1]
-    return {reads: grade([attempt], {"p": problem}, reads=reads)[0].verdict for reads in readings}
+    found = {reads: grade([attempt], {"p": problem}, reads=reads)[0] for reads in readings}
+    for reads, row in found.items():
+        # One text alone is read as many are.
+        assert judge(kind, text, gold, thinking_opened=opened, reads=reads).verdict == row.verdict
+        assert judge_lenient(kind, text, gold, thinking_opened=opened, reads=reads).verdict == row.lenient_verdict
+    return {reads: row.verdict for reads, row in found.items()}
 
 
 def test_v4_a_letter_that_was_boxed_while_thinking_is_no_answer_and_only_the_papers_first_match_takes_it() -> None:
@@ -82,6 +87,8 @@ def test_the_first_answer_is_asked_for_only_where_there_are_letters() -> None:
     problem = Problem(id="p", source="made", kind="math", prompt="?", answer="1", cluster="p", solution="")
     with pytest.raises(ValueError, match=r"`reads: first_in_text` is for answers of kind \['choice'\], found 'math'; use `whole_text`"):
         grade([Attempt.of_text("p", "1")], {"p": problem}, reads="first_in_text")
+    with pytest.raises(ValueError, match="`reads: first_in_text` is for answers of kind"):
+        judge("math", "1", "1", reads="first_in_text")
 
 
 @pytest.mark.parametrize(
