@@ -17,6 +17,7 @@ from pathlib import Path
 from ray_study import __version__, assets, export, plan, problems, status, sweep_file
 from ray_study.commands import checking, comparing, evaluating, rescoring, running
 from ray_study.commands.common import BAD_INPUT, DONE, OWED, open_store, progress_for_people, read_study
+from ray_study.tracking_uri import default_uri
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,7 +133,10 @@ def _export(options: argparse.Namespace) -> int:
 def _ui(options: argparse.Namespace) -> int:
     study = read_study(options.sweep)
     store = open_store(study)
-    uri = study.tracking or f"sqlite:///{Path(store.root) / 'mlflow.db'}"
+    uri = study.tracking or default_uri(store.root)
+    if uri.startswith(("http:", "https:")):
+        print(f"the study's experiment {study.name!r} is on the MLflow server at {uri}")
+        return DONE
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:") and not file.exists():
         raise ValueError(f"there is no tracking store at {file} yet; run the study first: ray-study run {options.sweep}")

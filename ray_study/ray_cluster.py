@@ -15,6 +15,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ray_study import machine
+
 LOCAL_CPUS = 8
 """Logical CPUs of a cluster of our own: Ray counts them, it does not measure them, and the flow's actors need this many slots."""
 
@@ -153,6 +155,41 @@ def read_everywhere(path: str) -> dict[str, str]:
     asked = [NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False) for node in nodes]
     texts = ray.get([read.options(scheduling_strategy=where, num_cpus=0).remote(path) for where in asked])
     return {str(node["NodeManagerAddress"]): text for node, text in zip(nodes, texts, strict=True)}
+
+
+@contextmanager
+def measured_nodes(directory: str, name: str) -> Iterator[None]:
+    """Every node of the cluster is measured while the block runs, each into a file of `directory`, which all see.
+
+    Args:
+        directory: where `NAME-NODE.system.jsonl` goes for each node; `NAME.system.jsonl` where there is one node, measured from here.
+        name: of this driver, such as its role.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        with machine.measured(Path(directory) / f"{name}{machine.SUFFIX}"):
+            yield
+        return
+    measurer = ray.remote(_Measurer)
+    measurers = []
+    for node in nodes:
+        where = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=True)
+        path = f"{directory}/{name}-{node['NodeManagerAddress']}-{node['NodeID'][:4]}{machine.SUFFIX}"
+        # They take no slot and end with this process, also where it is killed.
+        measurers.append(measurer.options(scheduling_strategy=where, num_cpus=0).remote(path))
+    try:
+        yield
+    finally:
+        for each in measurers:
+            ray.kill(each)
+
+
+class _Measurer:
+    """Measures the node that it is on for as long as it lives."""
+
+    def __init__(self, path: str) -> None:
+        self._measured = machine.measured(Path(path))
+        self._measured.__enter__()
 
 
 def prove_shared(directory: str, mend: str, read: Callable[[str], Mapping[str, str]] = read_everywhere) -> None:

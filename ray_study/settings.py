@@ -16,7 +16,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 _SECRET = re.compile(
     r"(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}"
     # A user's password in an address, such as a tracking URI.
-    r"|://[^/\s:@]*:[^/\s@]+@)"
+    r"|://[^/\s:@]*:[^/\s@]+@|[?&](?:password|passwd|pwd)=[^&\s]+)"
 )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +20,48 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.tracking import MlflowClient
 
+from ray_study.logged_models import OURS, LoggedModels, log_metrics, now
 from ray_study.rows import Checkpoint, Run, Score
+from ray_study.tracking_uri import cannot_be_used, refuse_password
 
 log = logging.getLogger(__name__)
 
-OURS = "ray_study.id"
-"""The tag by which a run or model of ours is found again."""
+NOTE = "mlflow.note.content"
+"""The tag that the UI shows as a description, in Markdown."""
 
-MOST_METRICS = 900
-"""Metrics in one call: MLflow takes a thousand."""
+MOST_PARAMS = 90
+"""Parameters and tags in one call: MLflow takes a hundred of both together."""
+MOST_PARAM_CHARACTERS, MOST_TAG_CHARACTERS = 6_000, 8_000
+"""Of one value; a server refuses longer ones."""
 
 # The UI then speaks of models and training runs; otherwise it guesses, and took checkpoints for versions of an agent.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
-
 
 _ERROR = "ray_study.error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """The last that MLflow was told of a score."""
+class Look:
+    """How a run of ours looks beside its metrics."""
 
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    """Its description in Markdown; empty leaves it as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One number at a moment: milliseconds since 1970, as MLflow keeps it."""
+
+    time: int
+    step: int
+    key: str
     value: float
-    digest: str | None
-    timestamp: int
-
-    def is_about(self, value: float, digest: str | None) -> bool:
-        return self.value == value and self.digest == digest
 
 
 class Tracker:
@@ -66,40 +77,52 @@ class Tracker:
             connect: the client of a URI.
 
         Raises:
-            ValueError: the tracking store cannot be reached.
+            ValueError: the tracking store cannot be reached, or its URI holds a password.
         """
-        self.uri = uri
+        refuse_password(uri)
         for name in ("mlflow", "alembic"):
             # Making the tables is told migration by migration.
             logging.getLogger(name).setLevel(logging.ERROR)
+        # A server decides by itself; a database spoken to from here would have them in whatever directory this process is in.
+        location = None if uri.startswith(("http:", "https:", "databricks")) else Path(artifacts).absolute().as_uri()
         try:
-            self._client = connect(uri)
-            found = self._client.get_experiment_by_name(study)
-            location = Path(artifacts).as_uri() if uri.startswith("sqlite:") else None
-            self._experiment = found.experiment_id if found else self._client.create_experiment(study, location, tags=_KIND)
-        except MlflowException as error:
-            raise ValueError(f"tracking: {uri} cannot be used ({error.message}); check the URI and that its server runs") from error
-        self._models: dict[tuple[str, int], str] = {}
-        # By logged model and metric. Each history is read once, since a driver is the only one that adds to it.
-        self._scored: dict[str, dict[str, _Said]] = {}
+            with _soon():
+                self._client = connect(uri)
+                found = self._client.get_experiment_by_name(study)
+                self._experiment = found.experiment_id if found else self._client.create_experiment(study, location, tags=_KIND)
+        # A database's driver raises what it likes.
+        except Exception as error:
+            raise ValueError(cannot_be_used(uri, getattr(error, "message", str(error)))) from error
+        self._models = LoggedModels(self._client, str(self._experiment))
         self._last_steps: dict[tuple[str, str], int] = {}
+        self._last_times: dict[tuple[str, str], int] = {}
+        # What tells a trial apart, by its child run: a checkpoint's logged model has it too.
+        self._trials: dict[str, tuple[str, Mapping[str, str]]] = {}
 
-    def parent(self, study: str, texts: Mapping[str, str]) -> str:
+    def parent(self, study: str, texts: Mapping[str, str], look: Look = Look()) -> str:
         """The study's parent run, at work, with its sweep file and plan as artifacts."""
         run = self._run(f"study {study}", study, {})
         self._client.update_run(run, status="RUNNING")
         for name, text in texts.items():
             self._client.log_text(run, text, name)
+        self.show(run, look)
         return run
 
-    def child(self, parent: str, run: Run, made: str) -> str:
+    def child(self, parent: str, run: Run, made: str, *, axes: Mapping[str, str] | None = None, look: Look = Look()) -> str:
         """The child run of a trial, with its axes and settings as parameters and its status as MLflow's.
 
-        `made` tells one making of the run from the next: a run that is trained again is a new child.
+        Args:
+            parent: the study's run.
+            run: the trial.
+            made: tells one making of the run from the next: a run that is trained again is a new child.
+            axes: what the sweep varies of its settings. The rest stands apart, as `settings/NAME`.
+            look: what else is shown.
         """
-        child = self.find_child(parent, run, made)
-        self._error(child, run.error[:4000])
-        self.params(child, {"model": run.model, "dataset": run.dataset, "seed": str(run.seed), **_flat(run.settings)})
+        child = self.find_child(parent, run, made, axes=axes)
+        self._error(child, run.error)
+        settings = {f"settings/{key}": value for key, value in _flat(run.settings).items() if key not in (axes or {})}
+        own = Look(params={**self._trials[child][1], **settings, **look.params}, tags=look.tags, note=look.note)
+        self.show(child, own)
         status = {"finished": "FINISHED", "failed": "FAILED", "owed": "RUNNING"}[run.status]
         if status == "RUNNING":
             self._client.update_run(child, status="RUNNING")
@@ -107,20 +130,28 @@ class Tracker:
             self._client.set_terminated(child, status)
         return child
 
-    def find_child(self, parent: str, run: Run, made: str) -> str:
+    def find_child(self, parent: str, run: Run, made: str, *, axes: Mapping[str, str] | None = None) -> str:
         """The child run of one making of a trial, found or made; nothing else is said of it."""
-        return self._run(run.name, f"{run.id}/{made}", {"mlflow.parentRunId": parent, "ray_study.stage": run.stage})
+        child = self._run(run.name, f"{run.id}/{made}", {"mlflow.parentRunId": parent, "ray_study.stage": run.stage})
+        self._trials[child] = (run.name, {"model": run.model, "dataset": run.dataset, "seed": str(run.seed), **(axes or {})})
+        return child
 
-    def params(self, run: str, wanted: Mapping[str, str], tags: Mapping[str, str] | None = None) -> None:
-        """Adds the parameters that a run does not have yet, and sets its tags."""
-        known = self._client.get_run(run).data.params
-        fresh = [Param(key, value[:500]) for key, value in wanted.items() if key not in known]
-        self._client.log_batch(run, params=fresh, tags=[RunTag(key, value[:4000]) for key, value in (tags or {}).items()])
+    def show(self, run: str, look: Look) -> None:
+        """Adds the parameters that a run does not have yet, and sets tags and description where they are others."""
+        data = self._client.get_run(run).data
+        wanted = {**look.tags, **({NOTE: look.note} if look.note else {})}
+        params = [Param(key, value[:MOST_PARAM_CHARACTERS]) for key, value in look.params.items() if key not in data.params]
+        cut = {key: value[:MOST_TAG_CHARACTERS] for key, value in wanted.items()}
+        tags = [RunTag(key, value) for key, value in cut.items() if data.tags.get(key) != value]
+        for start in range(0, len(params), MOST_PARAMS):
+            self._client.log_batch(run, params=params[start : start + MOST_PARAMS])
+        for start in range(0, len(tags), MOST_PARAMS):
+            self._client.log_batch(run, tags=tags[start : start + MOST_PARAMS])
 
     def _error(self, run: str, error: str) -> None:
         """Tags a run with why it failed; one that goes on or has finished has no reason."""
         if error:
-            self._client.set_tag(run, _ERROR, error)
+            self._client.set_tag(run, _ERROR, error[:MOST_TAG_CHARACTERS])
         elif _ERROR in self._client.get_run(run).data.tags:
             self._client.delete_tag(run, _ERROR)
 
@@ -133,40 +164,27 @@ class Tracker:
         """Logs training metrics by step, those after the last step that MLflow has."""
         rows = list(metrics)
         last = {key: self._last_step(run, key) for key in {key for _, key, _ in rows}}
-        self._log(run, [_metric(f"train/{key}", value, step) for step, key, value in rows if step > last[key]])
+        log_metrics(self._client, run, [_metric(f"train/{key}", value, step) for step, key, value in rows if step > last[key]])
         for step, key, _ in rows:
             self._last_steps[run, key] = max(step, self._last_steps[run, key])
 
+    def system(self, run: str, points: Sequence[Point]) -> None:
+        """Adds what was measured of machines after the last that MLflow has of each key; the UI shows `system/…` apart, by time."""
+        fresh = []
+        for point in sorted(points, key=lambda point: point.time):
+            if point.time > self._last_time(run, point.key):
+                self._last_times[run, point.key] = point.time
+                fresh.append(Metric(point.key, point.value, point.time, point.step))
+        log_metrics(self._client, run, fresh)
+
     def checkpoint(self, run: str, checkpoint: Checkpoint) -> str:
         """The logged model of a checkpoint; made when the checkpoint is committed, found afterwards."""
-        key = (run, checkpoint.step)
-        if key not in self._models:
-            self._models[key] = self._find_model(run, checkpoint) or self._create_model(run, checkpoint)
-        return self._models[key]
+        name, axes = self._trials[run]
+        return self._models.checkpoint(run, checkpoint, name=f"{name} step {checkpoint.step}", axes=axes)
 
     def scores(self, run: str, checkpoint: Checkpoint, scores: Sequence[Score], digests: Mapping[str, str]) -> None:
-        """Ties the scores of a checkpoint to its model and to the exam, as `eval/BENCHMARK/METRIC` by step.
-
-        A score is told again when its value or the exam's digest is another than was told last: the newest is what MLflow shows.
-        """
-        model = self.checkpoint(run, checkpoint)
-        if model not in self._scored:
-            self._scored[model] = self._known_scores(model)
-        known = self._scored[model]
-        fresh = []
-        for score in scores:
-            digest = digests.get(score.benchmark)
-            for suffix, value in (("", score.value), ("/standard_error", score.standard_error)):
-                key = f"eval/{score.benchmark}/{score.metric}{suffix}"
-                said = known.get(key)
-                if value is None or (said is not None and said.is_about(value, digest)):
-                    continue
-                # Of two points of one step MLflow shows the later one.
-                at = max(_now(), said.timestamp + 1 if said is not None else 0)
-                known[key] = _Said(value=value, digest=digest, timestamp=at)
-                tied = {"model_id": model, "dataset_name": score.benchmark, "dataset_digest": digest}
-                fresh.append(Metric(key, value, at, score.step, run_id=run, **tied))
-        self._log(run, fresh)
+        """Ties the scores of a checkpoint to its model and to the exam, as `eval/BENCHMARK/METRIC` by step."""
+        self._models.scores(run, self.checkpoint(run, checkpoint), scores, digests)
 
     def artifacts(self, run: str, directory: str, name: str) -> None:
         """Copies a local directory to a run's artifacts."""
@@ -189,56 +207,21 @@ class Tracker:
         made = self._client.create_run(self._experiment, run_name=name, tags={OURS: ours, **tags})
         return str(made.info.run_id)
 
-    def _find_model(self, run: str, checkpoint: Checkpoint) -> str | None:
-        wanted = f"tags.`{OURS}` = '{run}/{checkpoint.step}'"
-        found = self._client.search_logged_models([self._experiment], filter_string=wanted, max_results=1)
-        if not found:
-            return None
-        if found[0].status != LoggedModelStatus.READY:
-            # A driver was killed between making the model and tying it to its run.
-            self._commit_model(run, str(found[0].model_id), checkpoint.step)
-        return str(found[0].model_id)
-
-    def _create_model(self, run: str, checkpoint: Checkpoint) -> str:
-        model = self._client.create_logged_model(
-            self._experiment,
-            name=f"step-{checkpoint.step}",
-            source_run_id=run,
-            tags={OURS: f"{run}/{checkpoint.step}", "mlflow.model.isExternal": "true", "ray_study.path": checkpoint.path},
-            params={"step": str(checkpoint.step), "num_tokens": str(checkpoint.num_tokens), "fingerprint": checkpoint.fingerprint},
-            model_type="checkpoint",
-        )
-        self._commit_model(run, str(model.model_id), checkpoint.step)
-        return str(model.model_id)
-
-    def _commit_model(self, run: str, model: str, step: int) -> None:
-        self._client.log_outputs(run, [LoggedModelOutput(model, step)])
-        # Last, so that a model that is ready is tied to its run.
-        self._client.finalize_logged_model(model, LoggedModelStatus.READY)
-
-    def _known_scores(self, model: str) -> dict[str, _Said]:
-        """The last that was told of each score of a logged model: unlike a run's history, its metrics know their exam."""
-        points = self._client.get_logged_model(model).metrics or []
-        told = sorted((point for point in points if point.key.startswith("eval/")), key=lambda point: point.timestamp)
-        return {point.key: _Said(value=point.value, digest=point.dataset_digest, timestamp=point.timestamp) for point in told}
-
     def _last_step(self, run: str, key: str) -> int:
         if (run, key) not in self._last_steps:
             history = self._client.get_metric_history(run, f"train/{key}")
             self._last_steps[run, key] = max((point.step for point in history), default=-1)
         return self._last_steps[run, key]
 
-    def _log(self, run: str, metrics: Sequence[Metric]) -> None:
-        for start in range(0, len(metrics), MOST_METRICS):
-            self._client.log_batch(run, metrics=metrics[start : start + MOST_METRICS])
+    def _last_time(self, run: str, key: str) -> int:
+        if (run, key) not in self._last_times:
+            history = self._client.get_metric_history(run, key)
+            self._last_times[run, key] = max((point.timestamp for point in history), default=-1)
+        return self._last_times[run, key]
 
 
 def _metric(key: str, value: float, step: int) -> Metric:
-    return Metric(key, value, _now(), step)
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
+    return Metric(key, value, now(), step)
 
 
 def _flat(settings: str) -> dict[str, str]:
@@ -246,12 +229,14 @@ def _flat(settings: str) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
 
 
-def default_uri(store: str) -> str:
-    """The tracking URI of a store that names none: a SQLite file in it.
-
-    Raises:
-        ValueError: the store is no local directory, so SQLite cannot live there.
-    """
-    if "://" in store:
-        raise ValueError(f"the store {store} is not a local directory, and SQLite needs one; set `tracking` to an MLflow server's URI")
-    return f"sqlite:///{Path(store) / 'mlflow.db'}"
+@contextmanager
+def _soon() -> Iterator[None]:
+    """A server that does not answer is tried for seconds, where MLflow would try for minutes; later a study is as patient as MLflow."""
+    if MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
+        yield
+        return
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)
+    try:
+        yield
+    finally:
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.unset()

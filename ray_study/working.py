@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ray_study import machine
 from ray_study.assets import CACHE_VARIABLE, cache_directory
 from ray_study.claims import ROLES
 from ray_study.config import Study
@@ -14,9 +15,9 @@ from ray_study.engines import Engines
 from ray_study.fitting import workers_of
 from ray_study.grid import planned
 from ray_study.materials import Lab
-from ray_study.ray_cluster import connect, prove_shared
+from ray_study.ray_cluster import connect, measured_nodes, prove_shared
 from ray_study.store import Store
-from ray_study.tracking import default_uri
+from ray_study.tracking_uri import default_uri
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ def open_lab(study: Study, store: Store, progress: Callable[[str], None], *roles
             # Nobody else works on this store in our roles, and nobody in both: the claims are ours.
             engines.close_left([store.root, *(owners or (f"{store.root} {role}" for role in ROLES))])
         try:
-            yield Lab(study=study, store=store, engines=engines, cache=cache_directory(), progress=progress)
+            with measured_nodes(store.path(machine.DIRECTORY), "-".join(roles) or "run"):
+                yield Lab(study=study, store=store, engines=engines, cache=cache_directory(), progress=progress)
         finally:
             engines.close()
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from ray_study import sweep_file
 from ray_study.config import Study
 from ray_study.store import Store
+from ray_study.tracking_uri import refuse_password
 
 DONE, OWED, BAD_INPUT = 0, 1, 2
 
@@ -20,6 +21,7 @@ def read_study(path: str) -> Study:
     """The study of a file. Where it names no tracking store, MLflow's own variable does, as for any program that uses MLflow."""
     study = sweep_file.read(path)
     uri = os.environ.get("MLFLOW_TRACKING_URI")
+    refuse_password(study.tracking or uri or "")
     return study if study.tracking or not uri else study.model_copy(update={"tracking": uri})
 
 

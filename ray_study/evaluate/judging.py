@@ -92,13 +92,8 @@ def read_again(lab: Lab, exam: Exam, answers: Result, replies: Mapping[str, Resu
     attempts = Workspace(path=answers.path)
     for shard in sorted(attempts.shards()):
         said = {rubric: _by_id(Workspace(path=result.path).read(shard, Attempt)) for rubric, result in rubrics.items()}
-        yield (
-            shard,
-            [
-                together(each, by_id[each.problem_id], _asked(each, said, exam), exam.benchmark.reads)
-                for each in attempts.read(shard, Attempt)
-            ],
-        )
+        answered = attempts.read(shard, Attempt)
+        yield shard, [together(each, by_id[each.problem_id], _asked(each, said, exam), exam.benchmark.reads) for each in answered]
 
 
 def _verdicts(

@@ -6,16 +6,18 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from ray.train import get_context
 from ray.train.torch import get_device
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from ray_study import tables
+from ray_study import machine, tables
 from ray_study.chat import Chat
 from ray_study.config import Training
 from ray_study.model_files import Stamp
@@ -68,7 +70,15 @@ def worker(settings: dict[str, Any]) -> None:
     task = Task(**{**settings, "training": Training.model_validate(settings["training"]), "steps": tuple(settings["steps"])})
     # Where it is there already, another worker wrote it, and the whole gang was started again for it.
     if not (Path(task.directory) / FAILURE).is_file():
-        attempt(task, here(get_device()))
+        with _measured(Path(task.directory)):
+            attempt(task, here(get_device()))
+
+
+def _measured(directory: Path) -> AbstractContextManager[None]:
+    """The first worker of each node measures it while the run trains."""
+    context = get_context()
+    path = directory / f"node-{context.get_node_rank()}{machine.SUFFIX}"
+    return machine.measured(path) if context.get_local_rank() == 0 else nullcontext()
 
 
 def attempt(task: Task, place: Place) -> None:

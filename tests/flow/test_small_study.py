@@ -93,9 +93,13 @@ def test_mlflow_has_a_child_run_a_trial_and_a_scored_model_a_checkpoint(small_st
     sft = [run for run in children if run.data.tags["ray_study.stage"] == "sft"]
     assert all("eval/sums/accuracy" in run.data.metrics for run in sft)
     models = client.search_logged_models([experiment])
-    scored = [model for model in models if model.metrics]
-    assert len(scored) == 2 * 3
-    assert all({metric.dataset_name for metric in model.metrics} == {"sums", "reversing", "copying", "marked"} for model in scored)
+    names = ("sums", "reversing", "copying", "marked")
+    exams = [{metric.dataset_name for metric in model.metrics if metric.key.startswith("eval/")} for model in models]
+    assert [each for each in exams if each] == 2 * 3 * [set(names)]
+    assert {key for run in sft for key in run.data.tags if key.startswith("verdict/")} == {
+        f"verdict/{name}" for name in ("sums", "reversing", "copying", "marked")
+    }
+    assert all("system/cpu_utilization_percentage" in run.data.metrics for run in runs), "the study's node, and each trial's workers"
 
 
 def test_status_says_that_nothing_is_owed(small_study: Study) -> None:

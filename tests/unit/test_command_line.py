@@ -260,6 +260,24 @@ def test_mlflows_own_variable_names_the_tracking_store_where_the_file_does_not(
     assert f"no tracking store at {tmp_path}/mine.db" in capsys.readouterr().err
 
 
+def test_a_password_in_mlflows_variable_is_refused_and_not_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:pa55word@mlflow.example/x?password=pa55word")
+    assert main(["ui", str(sweep_file(tmp_path))]) == 2
+    said = "".join(capsys.readouterr())
+    assert "the URI of https://mlflow.example/x holds a password" in said
+    assert "pa55word" not in said
+
+
+def test_the_ui_of_a_study_on_a_server_is_that_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    assert main(["ui", str(sweep_file(tmp_path))]) == 0
+    assert capsys.readouterr().out == "the study's experiment 'small' is on the MLflow server at http://mlflow.example:5000\n"
+
+
 def test_an_export_of_a_data_set_that_is_not_there_or_not_made_yet_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(sweep_file(tmp_path))
     assert main(["export", path, "cott", "out.parquet"]) == 2

@@ -180,6 +180,7 @@ def test_overlap_needs_accelerators_for_both_and_is_off_where_they_do_not_fit() 
         "AKIA" + "ABCDEFGH12345678",
         "ghp_" + "a1b2c3d4e5" * 4,
         "https://someone:pa55@mlflow.example/x",
+        "postgresql://mlflow.example/x?user=someone&password=pa55",
     ],
 )
 def test_what_looks_like_a_credential_is_refused_wherever_it_stands_and_is_not_repeated(text: str) -> None:

@@ -10,13 +10,14 @@ from labs import answer, attempts, make_datasets, make_exams, make_lab, train_he
 from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
-from ray_study import runs
+from ray_study import machine, runs
 from ray_study.chat import Chat
 from ray_study.grid import planned
 from ray_study.making import make_each
 from ray_study.materials import Lab, base_directory
 from ray_study.publish import BATCH_STEPS, Publisher, SweepFile
-from ray_study.rows import Example
+from ray_study.results import Found, findings, write_report
+from ray_study.rows import Example, Run
 from ray_study.runs import as_row, checkpoint_at
 from ray_study.store import Result
 from ray_study.train.layout import METRICS
@@ -101,13 +102,74 @@ def test_a_child_shows_how_many_rows_it_learnt_from_and_where_its_template_diffe
     next(iter(events))
     child = child_of(lab, run.id)
     assert child.info.status == "RUNNING", "it is known from the start of a run"
-    counts = {key: int(child.data.params[key]) for key in ("num_rows", "num_dropped", "num_truncated")}
+    counts = {key: int(child.data.params[f"data/{key}"]) for key in ("num_rows", "num_dropped", "num_truncated")}
     assert counts["num_dropped"] > 0
     assert (counts["num_rows"] + counts["num_dropped"], counts["num_truncated"]) == (64, 0)
     assert "ends the response with" in child.data.tags["ray_study.template_differences"]
     list(events)
     assert child_of(lab, run.id).info.status == "FINISHED"
     assert steps_of(lab, run.id) == list(range(1, 9))
+
+
+def told(lab: Lab) -> dict[str, Any]:
+    """Points of each metric, tags and parameters of each run of the study, and its models."""
+    client = client_of(lab)
+    experiment = client.get_experiment_by_name(lab.study.name).experiment_id
+    found: dict[str, Any] = {model.model_id: model.params for model in client.search_logged_models([experiment])}
+    for run in client.search_runs([experiment]):
+        points = {key: len(client.get_metric_history(run.info.run_id, key)) for key in run.data.metrics}
+        found[run.info.run_id] = (run.info.status, run.data.params, run.data.tags, points)
+    return found
+
+
+def test_the_report_gives_a_trial_its_verdicts_and_the_study_its_answer_and_can_be_told_again(tmp_path: Path, uri: str) -> None:
+    lab = lab_of(tmp_path, uri, "reported", {"sweep/dataset": "cot", "sweep/learning_rate": [1e-3]})
+    datasets, suite = make_datasets(lab), make_exams(lab)
+    (run,) = planned(lab.study)
+    work = runs._prepare(lab, [run], datasets, None)
+    job = runs._job(work, run, base_directory(lab, "tiny"))
+    train_here(job)
+    for path in (Path(job.directory) / f"node-0{machine.SUFFIX}", Path(lab.store.path(machine.DIRECTORY)) / f"run{machine.SUFFIX}"):
+        with machine.measured(path, every_seconds=1e4):
+            pass
+
+    def tell() -> None:
+        publisher = publisher_of(lab, datasets)
+        found = Found()
+        for event in publisher.passing(runs.train(lab, datasets, publisher.metrics)):
+            (found.runs if isinstance(event, Run) else found.checkpoints).append(event)  # type: ignore[arg-type]
+        for checkpoint in found.checkpoints:
+            # It falls to nothing at step 2 and comes back: every item but two is right at the other steps.
+            right = 0 if checkpoint.step == 2 else len(suite[0].items) - 2
+            texts = [f"\\boxed{{{item.answer if number < right else '-7'}}}" for number, item in enumerate(suite[0].items)]
+            found.cells.append(answer(lab, suite[0], checkpoint, attempts(suite[0], texts, asked_of=checkpoint.fingerprint)))
+            publisher.scored(found.cells)
+        findings_ = findings(lab, found, suite, datasets, "")
+        publisher.report(write_report(lab.store, findings_), findings_)
+
+    tell()
+    client, child = client_of(lab), child_of(lab, run.id)
+    parent = client.get_run(child.data.tags["mlflow.parentRunId"])
+    assert child.data.params.items() >= {"model": "tiny", "dataset": "cot", "seed": "0", "learning_rate": "0.001"}.items()
+    assert child.data.params["settings/batch_size"] == "8"
+    assert (child.data.tags["group/sums"], child.data.tags["verdict/sums"]) == ("in_domain", "dip_and_recovery")
+    note = child.data.tags["mlflow.note.content"]
+    assert "0.875 at step 0 | 0.875 at step 8 | dip_and_recovery | 87.5 [" in note
+    assert "Data set `cot`" in note
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("# Does written thinking help with sums?")
+    assert "Of 1 trajectories looked at for a dip below step 0" in note
+    assert "| sums | in\\_domain |" in note or "| sums | in_domain | `eval/sums/accuracy` | 16 |" in note
+    assert (parent.data.tags["ray_study.status"], parent.info.status) == ("complete", "FINISHED")
+    assert [len(client.get_metric_history(each.info.run_id, "system/cpu_utilization_percentage")) for each in (parent, child)] == [1, 1]
+    plan = json.loads(Path(client.download_artifacts(parent.info.run_id, "plan.json", str(tmp_path))).read_text())
+    assert plan["runs"][0]["axes"] == {"model": "tiny", "dataset": "cot", "seed": 0, "learning_rate": "0.001"}
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert files == {"sweep.yaml", "plan.txt", "plan.json", "datasets", "report"}
+
+    before = told(lab)
+    tell()
+    assert told(lab) == before
 
 
 def test_a_run_without_a_data_set_is_a_failed_child_with_the_reason_and_the_other_is_not(tmp_path: Path, uri: str) -> None:

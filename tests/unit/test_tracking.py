@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,11 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.tracking import MlflowClient
 
 from ray_study.rows import Checkpoint, Run, Score
-from ray_study.tracking import Tracker, default_uri
+from ray_study.tracking import Look, Point, Tracker
+from ray_study.tracking_uri import default_uri
 
 STEPS = (0, 5, 10)
+AXES = {"learning_rate": "0.1"}
 
 
 def run_row(name: str = "a", status: str = "finished", error: str = "") -> Run:
@@ -58,8 +63,8 @@ def publish(uri: str, directory: Path, name: str = "a") -> None:
     tracker = Tracker(uri, "study", str(directory / "artifacts"))
     parent = tracker.parent("study", {"sweep.yaml": "name: study\n"})
     tracker.dataset(parent, "cot", {"digest": "d1", "source": "/store/cot", "profile": "{}"}, "training")
-    tracker.child(parent, run_row(name, status="owed"), "made-1")
-    child = tracker.child(parent, run_row(name), "made-1")
+    tracker.child(parent, run_row(name, status="owed"), "made-1", axes=AXES)
+    child = tracker.child(parent, run_row(name), "made-1", axes=AXES, look=Look(tags={"group/sums": "in_domain"}, note="*what it is*"))
     tracker.dataset(child, "cot", {"digest": "d1", "source": "/store/cot", "profile": "{}"}, "training")
     tracker.training(child, [(step, "loss", 1.0 / (step + 1)) for step in range(10)])
     for step in STEPS:
@@ -132,7 +137,7 @@ def test_a_child_belongs_to_its_parent_and_shows_settings_and_metrics(client: Ml
     child = client.search_runs([experiment.experiment_id], "tags.`ray_study.id` = 'id-a/made-1'")[0]
     parent = client.search_runs([experiment.experiment_id], "tags.`ray_study.id` = 'study'")[0]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert child.data.params == {"model": "tiny", "dataset": "cot", "seed": "0", "learning_rate": "0.1", "steps": "10"}
+    assert child.data.params == {"model": "tiny", "dataset": "cot", "seed": "0", "learning_rate": "0.1", "settings/steps": "10"}
     assert [point.step for point in client.get_metric_history(child.info.run_id, "train/loss")] == list(range(10))
     points = client.get_metric_history(child.info.run_id, "eval/sums/accuracy")
     assert [(point.step, round(point.value, 6)) for point in points] == [(0, 0.2), (5, 0.25), (10, 0.3)]
@@ -155,7 +160,7 @@ def test_a_missing_score_is_not_published_as_a_number(database: tuple[str, Path]
     tracker = Tracker(database[0], "missing", str(database[1] / "artifacts"))
     child = tracker.child(tracker.parent("missing", {}), run_row(), "made-1")
     tracker.scores(child, checkpoint(5), [score(5, None)], {"sums": "e1"})
-    assert client.get_run(child).data.metrics == {}
+    assert [key for key in client.get_run(child).data.metrics if key.startswith("eval/")] == []
 
 
 def test_a_model_that_a_killed_driver_left_half_made_is_completed(database: tuple[str, Path], client: MlflowClient) -> None:
@@ -306,3 +311,84 @@ def test_a_study_that_is_run_again_is_at_work_until_it_ends(database: tuple[str,
     assert client.get_run(parent).info.status == "FAILED"
     assert Tracker(database[0], "rerun", str(database[1] / "artifacts")).parent("rerun", {}) == parent
     assert client.get_run(parent).info.status == "RUNNING"
+
+
+def test_models_are_filtered_by_their_trial_and_sorted_by_step_as_numbers(client: MlflowClient) -> None:
+    experiment = client.get_experiment_by_name("study").experiment_id
+    order = [{"field_name": "metrics.checkpoint/step", "ascending": True}]
+    models = client.search_logged_models(
+        [experiment], filter_string="params.learning_rate = '0.1' AND params.dataset = 'cot'", order_by=order
+    )
+    assert [model.params["step"] for model in models if model.name.startswith("tiny a ")] == ["0", "5", "10"]
+    assert models[0].params.items() >= {"model": "tiny", "seed": "0", "num_tokens": "0"}.items()
+    assert client.search_logged_models([experiment], filter_string="params.learning_rate = '0.2'") == []
+
+
+def test_measurements_of_machines_keep_their_moments_and_are_never_doubled(database: tuple[str, Path], client: MlflowClient) -> None:
+    def point(second: int, key: str = "system/cpu") -> Point:
+        return Point(time=1_700_000_000_000 + 1000 * second, step=second, key=key, value=float(second))
+
+    def tell(*points: Point) -> str:
+        tracker = Tracker(database[0], "machines", str(database[1] / "artifacts"))
+        child = tracker.child(tracker.parent("machines", {}), run_row(), "made-1")
+        tracker.system(child, points)
+        tracker.system(child, points)
+        return child
+
+    tell(point(1), point(2))
+    child = tell(point(1), point(2), point(3), point(1, "system/gpu"))
+    history = client.get_metric_history(child, "system/cpu")
+    assert sorted((each.timestamp - 1_700_000_000_000, each.step, each.value) for each in history) == [
+        (1000, 1, 1.0),
+        (2000, 2, 2.0),
+        (3000, 3, 3.0),
+    ]
+    assert len(client.get_metric_history(child, "system/gpu")) == 1
+
+
+def test_a_name_that_mlflow_refuses_in_a_model_is_written_otherwise(database: tuple[str, Path], client: MlflowClient) -> None:
+    tracker = Tracker(database[0], "names", str(database[1] / "artifacts"))
+    row = replace(run_row(), name="tiny a lr=0.001 x/y: 50%")
+    child = tracker.child(tracker.parent("names", {}), row, "made-1")
+    assert client.get_logged_model(tracker.checkpoint(child, checkpoint(5))).name == "tiny a lr=0_001 x_y_ 50_ step 5"
+    assert client.get_run(child).info.run_name == "tiny a lr=0.001 x/y: 50%"
+
+
+def test_tags_and_the_description_are_what_was_said_last(database: tuple[str, Path], client: MlflowClient) -> None:
+    tracker = Tracker(database[0], "looks", str(database[1] / "artifacts"))
+    parent = tracker.parent("looks", {}, Look(tags={"verdict/sums": "flat"}, note="*first*"))
+    tracker.show(parent, Look(tags={"verdict/sums": "monotone"}, note="*second*"))
+    tracker.show(parent, Look())
+    tags = client.get_run(parent).data.tags
+    assert (tags["verdict/sums"], tags["mlflow.note.content"]) == ("monotone", "*second*")
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://me:pa55word@mlflow.example/x", "postgresql://me:pa55word@host/db", "postgresql://host/db?user=me&password=pa55word"]
+)
+def test_a_uri_with_a_password_is_refused_and_the_password_is_nowhere(uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match="holds a password") as refused:
+        Tracker(uri, "study", "artifacts")
+    assert "pa55word" not in str(refused.value) + caplog.text
+    assert "PGPASSWORD" in str(refused.value) or "MLFLOW_TRACKING_PASSWORD" in str(refused.value)
+
+
+def test_a_server_that_asks_who_one_is_gets_a_sentence_that_says_where_to_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(b"You are not authenticated.")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pa55word")
+        with pytest.raises(ValueError, match=f"tracking: {uri} cannot be used .*set MLFLOW_TRACKING_USERNAME") as refused:
+            Tracker(uri, "study", "artifacts")
+        server.shutdown()
+    assert "pa55word" not in str(refused.value)
