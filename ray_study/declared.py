@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ray_study.config import Study
-from ray_study.grid import benchmark_literal, dataset_literal
+from ray_study.exam_literals import benchmark_literal
+from ray_study.grid import dataset_literal
 
 
 def declared(study: Study) -> dict[str, Any]:

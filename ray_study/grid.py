@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ray_study.config import AXES, Problems, SearchSpace, Study, Training, point_values
 from ray_study.manifests import digest
-from ray_study.rows import Reads, Stage
+from ray_study.rows import Stage
 from ray_study.settings import explain
 
 # They say where and how a run is computed and when it is given up, not what: the gradient is the same whatever they are.
@@ -28,12 +28,8 @@ VERSION = 2
 DATASET_VERSION = 2
 """Raised by hand when the meaning of an example changes. 2: an example says where it comes from and why it is there."""
 
-ANSWERS_VERSION = 3
-"""Raised by hand when the meaning of an answer's row changes. 2: an answer says how long it took and how likely it was. 3: its seed does
-not depend on what the benchmark is called."""
-
 ATTEMPTS_VERSION = 2
-"""As `ANSWERS_VERSION`, of what teachers answer. 2: an answer says how long it took and how likely it was."""
+"""Raised by hand when the meaning of a row of what teachers answer changes. 2: an answer says how long it took and how likely it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,46 +258,3 @@ def counting_model(study: Study, name: str) -> str | None:
     if dataset.tokens_by is not None or dataset.teacher is None:
         return dataset.tokens_by
     return study.teachers[dataset.teacher].model
-
-
-def benchmark_literal(study: Study, name: str) -> dict[str, Any]:
-    """What identifies an exam: the same for every checkpoint."""
-    benchmark = study.evaluation.benchmarks[name]
-    sampling = benchmark.sampling or study.evaluation.sampling
-    return {
-        "problems": problems_literal(study.problems[benchmark.problems]),
-        "items": benchmark.items,
-        "num_samples": benchmark.num_samples,
-        "sampling": sampling.model_dump(mode="json"),
-        "thinking": benchmark.thinking,
-        "seed": study.seed,
-    }
-
-
-def exam_seed(study: Study, name: str) -> tuple[object, ...]:
-    """What the seeds of an exam's attempts come from, beside the item and the sample: nothing but what identifies the exam.
-
-    Its name is for people: two names of one exam share their attempts, and so they must have the same seeds. Nor do `items` and
-    `num_samples` have a say, so that a larger exam asks what a smaller one asked.
-    """
-    return (study.seed, "benchmark", study.problems[study.evaluation.benchmarks[name].problems].source)
-
-
-def answers_literal(study: Study, benchmark: str, checkpoint: str, model: str) -> dict[str, Any]:
-    """What identifies the answers of a checkpoint, by its fingerprint, at a benchmark."""
-    return {
-        "checkpoint": checkpoint,
-        "benchmark": benchmark_literal(study, benchmark),
-        "max_model_len": study.models[model].max_model_len,
-    }
-
-
-def verdicts_literal(
-    answers: str, verify_version: int, reads: Reads = "answer", judging: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """What identifies the verdicts on answers, by their fingerprint.
-
-    Where another part than the answer is read, that too; `judging` says by whom, where judge models are asked.
-    """
-    read = {} if reads == "answer" else {"reads": reads}
-    return {"attempts": answers, "verify": verify_version, **read, **({"judging": dict(judging)} if judging else {})}

@@ -12,7 +12,8 @@ from typing import Literal
 
 from ray_study.claims import is_held
 from ray_study.config import Study
-from ray_study.grid import ANSWERS_VERSION, PlannedRun, answers_literal, planned, problems_literal, verdicts_literal
+from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, verdicts_literal
+from ray_study.grid import PlannedRun, planned, problems_literal
 from ray_study.manifests import MANIFEST, gone, has_weights, read_manifest
 from ray_study.plan import saved_steps
 from ray_study.problems import local_sources

@@ -9,7 +9,7 @@ from ray_study import problems
 from ray_study.benchmarks import num_items
 from ray_study.benchmarks.protocols import label
 from ray_study.config import Benchmark, Study
-from ray_study.grid import benchmark_literal
+from ray_study.exam_literals import benchmark_literal
 from ray_study.manifests import digest
 
 Saved = Sequence[tuple[int, ...] | None]

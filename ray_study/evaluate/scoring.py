@@ -14,7 +14,8 @@ from ray_study.evaluate.answering import answer_shards
 from ray_study.evaluate.judging import judged
 from ray_study.evaluate.suite import Exam, is_owed
 from ray_study.evaluate.turns import turns_of
-from ray_study.grid import ANSWERS_VERSION, answers_literal, exam_seed, planned
+from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, exam_seed
+from ray_study.grid import planned
 from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions

@@ -10,16 +10,8 @@ import pytest
 from studies import changed, study
 
 from ray_study.config import Study
-from ray_study.grid import (
-    NOT_IDENTIFYING,
-    answers_literal,
-    attempts_literal,
-    benchmark_literal,
-    dataset_literal,
-    exam_seed,
-    planned,
-    teacher_literal,
-)
+from ray_study.exam_literals import answers_literal, benchmark_literal, exam_seed
+from ray_study.grid import NOT_IDENTIFYING, attempts_literal, dataset_literal, planned, teacher_literal
 
 TWO = {"sweep/learning_rate": {"loguniform": [1e-5, 1e-3]}, "sweep/num_samples": 3}
 

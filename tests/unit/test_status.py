@@ -11,7 +11,8 @@ from ray_study.claims import claim
 from ray_study.config import Study
 from ray_study.evaluate import exams
 from ray_study.evaluate.scoring import stored
-from ray_study.grid import ANSWERS_VERSION, answers_literal, planned, problems_literal, verdicts_literal
+from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, verdicts_literal
+from ray_study.grid import planned, problems_literal
 from ray_study.manifests import Canary, Manifest, delete_weights, hash_file, hash_files, write_manifest
 from ray_study.materials import Lab
 from ray_study.owed import MatrixRow, answers_mark, checkpoint_steps, matrix, note_failure

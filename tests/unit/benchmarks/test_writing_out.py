@@ -11,7 +11,8 @@ from studies import study
 
 from ray_study.benchmarks import BENCHMARKS, SUITES, written_out
 from ray_study.config import Study
-from ray_study.grid import answers_literal, benchmark_literal, planned
+from ray_study.exam_literals import answers_literal, benchmark_literal
+from ray_study.grid import planned
 
 PAPER = {"temperature": 0.6, "top_p": 0.95, "top_k": 0, "max_tokens": 32768}
 
