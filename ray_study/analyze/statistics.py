@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -147,7 +148,7 @@ def mean(item_means: Sequence[float], clusters: Sequence[str] = ()) -> Estimate:
     return Estimate(value=value, standard_error=error, low=low, high=high, num_items=n)
 
 
-def instruction_estimates(attempts: Sequence[tuple[Hashable, str]], cluster_of: Mapping[Hashable, str]) -> dict[str, Estimate]:
+def instruction_estimates(attempts: Sequence[tuple[Hashable, str]], cluster_of: Mapping[Any, str]) -> dict[str, Estimate]:
     """IFEval's accuracies by instruction: the share of all instructions that are followed, those of one prompt never independent.
 
     `attempts` as in `instruction_values`; nothing where none has details. The standard error is that of `clustered_standard_error` over

@@ -198,7 +198,7 @@ def _where(described: PublishedSet, options: SetOptions) -> str:
 def _kind(path: str) -> files.FileKind:
     suffix = Path(path).suffix
     if suffix not in (".parquet", ".jsonl", ".json"):
-        raise ValueError(f"path {path!r} ends in {suffix!r}; expected .parquet, .jsonl, .json (an object a line), or a directory")
+        raise ValueError(f"path {path!r} ends in {suffix!r}; expected .parquet, .jsonl, .json or a directory")
     return "parquet" if suffix == ".parquet" else "jsonl"
 
 
