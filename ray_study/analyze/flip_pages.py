@@ -190,6 +190,7 @@ def _index_context(
             {field: getattr(each, field) for field in FlowLink.__dataclass_fields__} | {"benchmark_number": of_benchmark[each.benchmark]}
             for each in figures
         ],
+        "num_not_drawn": len({each.benchmark for each in lines}) - len(figures),
         "fates": [fate for fate in FATES if fate != "unknown"],
         "fate_rows": [flip_words.fate_context(each) | {"benchmark_number": of_benchmark[each.benchmark]} for each in lines],
     }
