@@ -29,8 +29,18 @@ from ray_study.analyze.study_tables import StudyTables, frame
 
 logger = logging.getLogger(__name__)
 
-MOST_RUNS_A_FIGURE = 6
-MOST_FIGURES = 12
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much of a large study is put on pages and into figures; what is left out is said there."""
+
+    pairs: int = MOST_PAIRS
+    figures: int = 12
+    """One a benchmark."""
+    runs_a_figure: int = 6
+
+
+BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +78,7 @@ class FlipIndex:
     """In the section; the index has all."""
 
 
-def write_flips(report_directory: Path, study: StudyTables, changes: Sequence[Change] | None = None) -> FlipIndex:
+def write_flips(report_directory: Path, study: StudyTables, changes: Sequence[Change] | None = None, bounds: Bounds = BOUNDS) -> FlipIndex:
     """What was written to `flips/`, `figures/` and `data/` below the report's directory.
 
     Pages of an earlier report are removed. The index comes last, so that one that exists has every page that it names.
@@ -77,6 +87,7 @@ def write_flips(report_directory: Path, study: StudyTables, changes: Sequence[Ch
         report_directory: the one that holds the report's `index.html`.
         study: its rows.
         changes: what `findings.changes` found of this study, where somebody has it already: that takes longer than all of this.
+        bounds: of what is put on pages and drawn; the tables hold every item of those pairs, and all flows.
     """
     report = Path(report_directory)
     directory = report / "flips"
@@ -84,13 +95,13 @@ def write_flips(report_directory: Path, study: StudyTables, changes: Sequence[Ch
     for old in [*directory.glob("*.html"), *(report / "figures").glob("flow-*.*")]:
         old.unlink()
     pairs = default_pairs(study, find_changes(study) if changes is None else changes)
-    found = compared(study, pairs[:MOST_PAIRS])
+    found = compared(study, pairs[: bounds.pairs])
     chosen = choose(found)
     names = [page_names(file_stem(number, each.benchmark), chosen[number - 1]) for number, each in enumerate(found, start=1)]
     rows = flip_words.index_rows(found, [{kind: own[0] for kind, own in each.items()} for each in names])
     lines = flows(study)
     files = _write_tables(report / "data", rows, lines)
-    figures = _write_figures(report / "figures", lines)
+    figures = _write_figures(report / "figures", lines, bounds)
     environment = _environment()
     sizes = [
         _write(directory / name, text)
@@ -190,6 +201,7 @@ def _index_context(
             {field: getattr(each, field) for field in FlowLink.__dataclass_fields__} | {"benchmark_number": of_benchmark[each.benchmark]}
             for each in figures
         ],
+        "num_not_drawn": len({each.benchmark for each in lines}) - len(figures),
         "fates": [fate for fate in FATES if fate != "unknown"],
         "fate_rows": [flip_words.fate_context(each) | {"benchmark_number": of_benchmark[each.benchmark]} for each in lines],
     }
@@ -208,12 +220,12 @@ def _write_tables(directory: Path, rows: Sequence[IndexRow], lines: Sequence[Flo
     return [f"{name}.{suffix}" for name in tables for suffix in ("parquet", "csv")]
 
 
-def _write_figures(directory: Path, lines: Sequence[Flow]) -> list[FlowLink]:
-    """A figure for each benchmark, up to `MOST_FIGURES`, each with its first `MOST_RUNS_A_FIGURE` runs."""
+def _write_figures(directory: Path, lines: Sequence[Flow], bounds: Bounds) -> list[FlowLink]:
+    """A figure for each benchmark, up to a bound, each with its first runs."""
     links: list[FlowLink] = []
-    for number, benchmark in enumerate(list(dict.fromkeys(each.benchmark for each in lines))[:MOST_FIGURES], start=1):
+    for number, benchmark in enumerate(list(dict.fromkeys(each.benchmark for each in lines))[: bounds.figures], start=1):
         own = [each for each in lines if each.benchmark == benchmark]
-        drawn = plot_flow(own[:MOST_RUNS_A_FIGURE], num_left_out=max(0, len(own) - MOST_RUNS_A_FIGURE))
+        drawn = plot_flow(own[: bounds.runs_a_figure], num_left_out=max(0, len(own) - bounds.runs_a_figure))
         name = f"flow-{file_stem(number, benchmark)}"
         paths = plots.save(drawn.figure, directory, name)
         links.append(

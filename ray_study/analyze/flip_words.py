@@ -197,7 +197,7 @@ def sentence(rows: Sequence[IndexRow]) -> str:
         return "No run has attempts at two steps of one benchmark, so nothing can be said of flips."
     counts = totals(ends)
     return (
-        f"Between first and last step, over {len(ends):,} runs on benchmarks, {counts['right_to_wrong']:,} items went from right "
+        f"Between first and last step, over {len(ends):,} pairs of run and benchmark, {counts['right_to_wrong']:,} items went from right "
         f"to wrong and {counts['wrong_to_right']:,} from wrong to right; {counts['finished_to_unfinished']:,} no longer finish and "
         f"{counts['unfinished_to_finished']:,} finish now."
     )

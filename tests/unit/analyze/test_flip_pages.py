@@ -11,7 +11,7 @@ import pytest
 
 from ray_study.analyze import flip_choice
 from ray_study.analyze.flip_choice import FOLDED_FROM, ITEMS_A_PAGE, WHOLE_CHARACTERS, choose, file_stem, shown
-from ray_study.analyze.flip_pages import render_section, write_flips
+from ray_study.analyze.flip_pages import Bounds, render_section, write_flips
 from ray_study.analyze.flip_pairs import compared, default_pairs
 from ray_study.analyze.study_tables import ScoredAttempts, StudyTables
 from ray_study.rows import GradedAttempt
@@ -235,6 +235,15 @@ def test_pairs_with_a_bottom_are_marked_as_chosen_after_looking(make_study: Make
     assert "chosen on these very items" in page.text
     assert "†" in pages_of(tmp_path)["index.html"].text
     assert "chosen on these very items" not in next(page for name, page in pages_of(tmp_path).items() if name.startswith("0001")).text
+
+
+def test_what_is_left_out_is_said(make_study: MakeStudy, tmp_path: Path) -> None:
+    study = make_study(benchmarks=("math-500", "countdown"), steps=(0, 640), num_items=8)
+    index = write_flips(tmp_path, study, [], Bounds(pairs=1, figures=1, runs_a_figure=1))
+    assert (index.num_pairs, index.num_pairs_left_out, len(index.figures)) == (1, 5, 1)
+    text = pages_of(tmp_path)["index.html"].text
+    for said in ("Showing 1 of 6 pairs", "Showing the figures of 1 of 2 benchmarks", "showing 1 of 2 runs"):
+        assert said in text
 
 
 def test_scored_attempts_of_no_known_benchmark_are_compared_too(small: StudyTables, tmp_path: Path) -> None:
