@@ -180,7 +180,7 @@ def sentences(found: AgainstPaper) -> list[str]:
         counts = ", ".join(f"{word} {beside[word]}" for word in ("agrees", "differs", "not comparable"))
         said.append(f"{len(found.rows)} of {found.num_scores} scores have a printed number of the same checkpoint and exam: {counts}.")
     if without:
-        none = "None of the" if not found.rows else f"{without} of the"
-        reasons = "; ".join(f"{reason} ({count})" for reason, count in found.reasons)
-        said.append(f"{none} {found.num_scores} scores can be set beside {SOURCE}: {reasons}.".replace("1 scores", "1 score"))
+        begin = f"{without} of {found.num_scores} scores cannot be set beside {SOURCE}"
+        begin = begin if found.rows else f"None of {found.num_scores} scores can be set beside {SOURCE}"
+        said.append(f"{begin}: {'; '.join(f'{reason} ({count})' for reason, count in found.reasons)}.")
     return said or [f"There are no scores to set beside {SOURCE}."]

@@ -34,6 +34,7 @@ SURFACE = {
     "serve": [*COMMON, "CHECKPOINT", "--gpus", "--host", "--max-model-len", "--port"],
     "status": [*COMMON, "SWEEP"],
     "report": [*COMMON, "SWEEP"],
+    "compare": [*COMMON, "A", "B", "--allow-mixed-conditions", "--out", "--runs-a", "--runs-b"],
     "export": [*COMMON, "SWEEP", "DATASET", "FILE"],
     "ui": [*COMMON, "SWEEP"],
     "schema": COMMON,

@@ -122,7 +122,7 @@ def test_another_model_or_exam_is_compared_nowhere_and_says_why(declared: dict[s
     found = against_paper(replica(PRINTED, declared))
     assert found.rows == ()
     assert (found.num_scores, dict(found.reasons)[next(each for each, _ in found.reasons if reason in each)]) == (4, 4)
-    assert sentences(found)[0].startswith("None of the 4 scores can be set beside arXiv 2604.06628: ")
+    assert sentences(found)[0].startswith("None of 4 scores can be set beside arXiv 2604.06628: ")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,7 @@ def test_steps_say_as_much_as_epochs_and_switches_of_the_trainer_are_said_beside
 def test_a_step_that_the_paper_does_not_print_is_said() -> None:
     found = against_paper(replica(PRINTED | {30: 0.5}))
     assert (len(found.rows), found.reasons) == (4, (("the paper prints no number at step 30", 1),))
+    assert sentences(found)[1] == "1 of 5 scores cannot be set beside arXiv 2604.06628: the paper prints no number at step 30 (1)."
 
 
 def test_a_part_of_the_items_is_another_exam() -> None:
