@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ray_study.analyze.statistics import accuracy_value, independent_units, values_by_item, wilson_interval
+from ray_study.analyze.intervals import wilson_interval
+from ray_study.analyze.statistics import accuracy_value, independent_units, values_by_item
 from ray_study.rows import GradedAttempt
 
 Numbers = NDArray[np.float64]

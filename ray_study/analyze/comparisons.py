@@ -8,16 +8,9 @@ from dataclasses import dataclass
 
 from scipy import special
 
+from ray_study.analyze.intervals import t_interval, wilson_interval
 from ray_study.analyze.judged import MEANS, judged_readers
-from ray_study.analyze.statistics import (
-    Estimate,
-    accuracy_value,
-    clustered_standard_error,
-    independent_units,
-    t_interval,
-    values_by_item,
-    wilson_interval,
-)
+from ray_study.analyze.statistics import Estimate, accuracy_value, clustered_standard_error, independent_units, values_by_item
 from ray_study.rows import GradedAttempt
 
 ItemMeans = Mapping[str, float]

@@ -11,8 +11,9 @@ from scipy import special
 
 from ray_study.analyze.bootstrap import Band, ItemCurves, Numbers, draw_trajectories, percentile_interval, simultaneous_band
 from ray_study.analyze.comparisons import Difference, paired_difference
+from ray_study.analyze.intervals import wilson_interval
 from ray_study.analyze.splits import SPLITS, CrossFit, cross_fit, median_p
-from ray_study.analyze.statistics import Estimate, wilson_interval
+from ray_study.analyze.statistics import Estimate
 
 Shape = Literal["monotone", "dip_and_recovery", "dip_only", "flat", "underpowered"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)

@@ -10,10 +10,11 @@ import numpy as np
 
 from ray_study.analyze.bootstrap import ItemCurves, Numbers
 from ray_study.analyze.dips import Dip, find_dip
+from ray_study.analyze.intervals import wilson_interval
 from ray_study.analyze.power import Exam, Spread
 from ray_study.analyze.simulation import DIP, STEPS, Abilities, flattened, simulated_exam
 from ray_study.analyze.splits import cross_fit
-from ray_study.analyze.statistics import Estimate, wilson_interval
+from ray_study.analyze.statistics import Estimate
 
 TRAJECTORIES = 200
 SPLITS = 10

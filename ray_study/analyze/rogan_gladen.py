@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ray_study.analyze.intervals import wilson_interval
 from ray_study.analyze.lengths import Z_95
-from ray_study.analyze.statistics import NOTHING, Estimate, wilson_interval
+from ray_study.analyze.statistics import NOTHING, Estimate
 from ray_study.rows import Score
 
 CORRECTED = "_corrected"

@@ -6,13 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from scipy import special
-
-from ray_study.analyze.statistics import Estimate, score, wilson_interval
+from ray_study.analyze.intervals import FEW_ITEMS, beta_interval, clopper_pearson, wilson_interval
+from ray_study.analyze.statistics import Estimate, score
 from ray_study.rows import UNJUDGED, GradedAttempt
-
-FEW_ITEMS = 30
-"""Below this many items neither Student's t nor Wilson's interval is trusted with a share, and the exact one is given."""
 
 
 def pass_at_k(num_samples: int, num_right: int, k: int) -> float:
@@ -84,17 +80,6 @@ def at_k(graded: Sequence[GradedAttempt], k: int) -> dict[str, Estimate]:
     return {name: score(values, clusters, num_samples=max(n for n, _ in counts)) for name, values in found.items()}
 
 
-def clopper_pearson(num_right: int, num: int) -> tuple[float, float]:
-    """The exact 95 % interval of a share, from the quantiles of Beta(c, n-c+1) and Beta(c+1, n-c): never covers less than it says.
-
-    Source: Clopper and Pearson 1934.
-    """
-    _check(num, num_right, 1)
-    low = 0.0 if num_right == 0 else float(special.betaincinv(num_right, num - num_right + 1, 0.025))
-    high = 1.0 if num_right == num else float(special.betaincinv(num_right + 1, num - num_right, 0.975))
-    return low, high
-
-
 def rule_of_three(num: int) -> float:
     """The one-sided upper 95 % bound of a rate of which `num` independent draws showed no event: 1 - 0.05^(1/n), about 3/n.
 
@@ -106,17 +91,13 @@ def rule_of_three(num: int) -> float:
 def beta_binomial_interval(counts: Sequence[tuple[int, int]]) -> tuple[float, float]:
     """The 95 % interval of a share over few items that were each asked several times, given as (right, samples) of each item.
 
-    Samples of one item are alike, so K samples of n items are fewer than n K draws: K / (1 + (K-1) rho) an item, where rho is the
-    correlation within items, by moments. The interval is that of Beta(1 + right, 1 + wrong) on so many draws, a uniform prior. No
-    central limit is asked for, and a share of 0 or 1 has a width. Sources: Bowyer et al. 2025 (arXiv 2503.01747), for the posterior;
-    Kish 1965, for the draws that count; Ridout et al. 1999, for rho (analysis of variance).
+    Samples of one item are alike, so K samples of n items are worth fewer than n K draws: K / (1 + (K-1) rho) an item, where rho is the
+    correlation within items, by moments (analysis of variance: Ridout et al. 1999). See `beta_interval`. No central limit is asked for,
+    and a share of 0 or 1 has a width.
     """
     num = sum(n for _, n in counts)
     right = sum(c for c, _ in counts)
-    effective = num / _design_effect(counts)
-    share = right / num
-    a, b = 1.0 + share * effective, 1.0 + (1.0 - share) * effective
-    return float(special.betaincinv(a, b, 0.025)), float(special.betaincinv(a, b, 0.975))
+    return beta_interval(right / num, num / _design_effect(counts), num_items=len(counts), num_samples=num / len(counts))
 
 
 def _design_effect(counts: Sequence[tuple[int, int]]) -> float:

@@ -61,21 +61,24 @@ def plot_dip(curves: ItemCurves, dip: Dip) -> Figure:
 def plot_flat(flat: Flat, lowest: float, depth: float) -> Figure:
     """What flat studies show, beside what was measured: the lowest point as one reads it off, and the held-out depth."""
     figure = _figure(8.4, 2.9)
-    sides = (("lowest point, as read off", flat.lowest, lowest), ("depth on held-out items", flat.held_out, depth))
+    sides: list[tuple[str, tuple[float, ...], float]] = [
+        ("lowest point, as read off", flat.lowest, lowest),
+        ("depth on held-out items", flat.held_out, depth),
+    ]
     for number, (title, drawn, measured) in enumerate(sides):
         axes = figure.add_subplot(1, 2, number + 1)
         axes.hist([100 * value for value in drawn], bins=20, color=COLOURS[5], edgecolor="white", linewidth=0.4, label="if it were flat")
         axes.axvline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
         axes.axvline(100 * measured, color=COLOURS[1], linewidth=1.8, label="measured")
         dress(axes, title, "points below the first step", "studies")
-        axes.legend(fontsize=SMALL, frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=SMALL, frameon=False)
     return figure
 
 
 def plot_makeup(parts: Sequence[Makeup]) -> Figure:
     """The factors of accuracy by step; a gap where nothing fulfils the condition."""
     figure, axes, x = _over_steps([each.step for each in parts], "what accuracy is made of", "share")
-    drawn = {
+    drawn: dict[str, list[float | None]] = {
         "finished": [each.finished for each in parts],
         "answered, of these": [each.answered for each in parts],
         "right, of these": [each.right for each in parts],

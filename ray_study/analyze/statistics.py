@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import special
 
+from ray_study.analyze.intervals import FEW_ITEMS, few_items_interval, t_interval, wilson_interval
 from ray_study.analyze.judged import MEANS
-from ray_study.analyze.lengths import Z_95, median_tokens, restricted_mean
+from ray_study.analyze.lengths import median_tokens, restricted_mean
 from ray_study.analyze.readings import INSTRUCTION_METRICS, instruction_values, readers
 
 # Named again: what counts for an attempt is part of every number here.
@@ -92,30 +92,13 @@ def clustered_standard_error(values: Sequence[float], units: Sequence[str]) -> f
     return float(np.sqrt(len(sums) / (len(sums) - 1) * np.sum(sums**2)) / len(x))
 
 
-def wilson_interval(share: float, num: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share seen on `num` independent draws: sensible at 0 and 1, where others have no width.
-
-    (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n). Source: Wilson 1927.
-    """
-    z2 = Z_95**2
-    centre = share + z2 / (2 * num)
-    half = Z_95 * math.sqrt(share * (1 - share) / num + z2 / (4 * num**2))
-    low, high = (centre - half) / (1 + z2 / num), (centre + half) / (1 + z2 / num)
-    return (0.0 if share == 0 else max(0.0, low), 1.0 if share == 1 else min(1.0, high))
-
-
-def t_interval(value: float, standard_error: float, num_units: int) -> tuple[float, float]:
-    """The 95 % interval of a mean by Student's t with `num_units` - 1 degrees of freedom."""
-    half = float(special.stdtrit(num_units - 1, 0.975)) * standard_error
-    return value - half, value + half
-
-
 def score(item_means: Sequence[float], clusters: Sequence[str] = (), *, num_samples: int) -> Estimate:
     """The mean of item means (each a share between 0 and 1) with its standard error over items and 95 % interval.
 
-    The interval is Wilson's where every item was asked once and items are independent. Otherwise it is Student's t on the
-    standard error over items, or over clusters (`independent_units`), kept within 0 and 1. Where that error is zero, since all
-    items agree, an interval without width would claim certainty: Wilson on the number of independent units takes its place.
+    The interval of fewer than 30 independent items is that of `few_items_interval`. Of more it is Wilson's where every item was asked once
+    and items are independent. Otherwise it is Student's t on the standard error over items, or over clusters (`independent_units`), kept
+    within 0 and 1. Where that error is zero, since all items agree, an interval without width would claim certainty: Wilson on the
+    number of independent units takes its place.
     """
     if not item_means:
         return NOTHING
@@ -130,7 +113,9 @@ def score(item_means: Sequence[float], clusters: Sequence[str] = (), *, num_samp
 
 def share_estimate(value: float, error: float | None, *, num_items: int, num_units: int, num_samples: int) -> Estimate:
     """A mean of shares with its interval, chosen as `score` says, from its standard error over `num_units` independent units."""
-    if not error or (num_samples == 1 and num_units == num_items):
+    if num_units == num_items < FEW_ITEMS:
+        low, high = few_items_interval(min(max(value, 0.0), 1.0), error, num_items=num_items, num_samples=num_samples)
+    elif not error or (num_samples == 1 and num_units == num_items):
         low, high = wilson_interval(min(max(value, 0.0), 1.0), num_units)
     else:
         low, high = t_interval(value, error, num_units)

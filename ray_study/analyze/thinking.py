@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ray_study.analyze.intervals import t_interval
 from ray_study.analyze.lengths import median_interval, median_tokens, restricted_mean
-from ray_study.analyze.statistics import Estimate, independent_units, t_interval
+from ray_study.analyze.statistics import Estimate, independent_units
 from ray_study.rows import GradedAttempt
 
 OPEN, CLOSE = "<think>", "</think>"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ray_study.analyze.lengths import median_tokens, restricted_mean, survival
+from ray_study.analyze.lengths import median_interval, median_tokens, restricted_mean, survival
 
 
 def test_the_survival_curve_equals_the_one_worked_out_by_hand() -> None:
@@ -80,3 +80,29 @@ def test_one_attempt_has_no_variance_and_none_at_all_raises() -> None:
     assert restricted_mean([10, 10], [False, False], 10).value == 10
     with pytest.raises(ValueError, match="at least one attempt"):
         restricted_mean([], [], 10)
+
+
+FREIREICH = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
+RELAPSED = [True, True, True, False, True, False, True, False, False, True, True, *[False] * 3, True, True, *[False] * 5]
+"""Weeks in remission under 6-MP: the example of survival analysis (Freireich et al. 1963)."""
+
+
+def test_the_curve_median_and_restricted_mean_of_a_published_example_are_those_of_lifelines() -> None:
+    """Literals of lifelines 0.30.3: KaplanMeierFitter, median_survival_times of its log-log interval, restricted_mean_survival_time."""
+    curve = survival(FREIREICH, RELAPSED)
+    assert dict(zip(curve.times.tolist(), curve.share_going.tolist(), strict=True)) == pytest.approx(
+        {
+            6: 0.857142857142857,
+            7: 0.8067226890756299,
+            10: 0.7529411764705878,
+            13: 0.6901960784313722,
+            16: 0.6274509803921566,
+            22: 0.5378151260504199,
+            23: 0.44817927170868327,
+        }
+    )
+    assert median_tokens(FREIREICH, RELAPSED) == 23
+    assert median_interval(FREIREICH, RELAPSED) == (13, None)
+    # Theirs is integrated numerically, over steps.
+    assert restricted_mean(FREIREICH, RELAPSED, 35).value == pytest.approx(23.287394957983185, rel=1e-6)
+    assert restricted_mean(FREIREICH, RELAPSED, 20).value == pytest.approx(16.116526610644254, rel=1e-6)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 from ray_study.analyze.procedures import hits, procedures_by_step, share_repeated
 from ray_study.analyze.scaling import SizePoint, fit_law
@@ -28,6 +29,19 @@ def test_a_law_through_noisy_points_is_the_line_of_statsmodels() -> None:
     assert (found.intercept, found.slope) == pytest.approx(tuple(fit.params))
     assert (found.slope_low, found.slope_high) == pytest.approx(tuple(fit.conf_int()[1]), rel=1e-3)
     assert found.predict(4e9) == pytest.approx(float(fit.predict([[1, np.log10(4e9)]])[0]))
+
+
+def test_points_of_unequal_errors_weigh_as_in_statsmodels_where_nothing_else_spreads_them() -> None:
+    x, error = np.log10(SIZES), np.array([0.05, 0.02, 0.04, 0.03, 0.08, 0.02])
+    # Nearer to the line than the errors would have it: nothing is left for tau^2.
+    y = 0.1 + 0.2 * x + 0.3 * error * np.array([1, -1, 1, -1, 1, -1])
+    found = fit_law([SizePoint(size=size, value=float(v), standard_error=float(e)) for size, v, e in zip(SIZES, y, error, strict=True)])
+    assert found is not None
+    fit = sm.WLS(y, sm.add_constant(x), weights=1 / error**2).fit()
+    assert (found.intercept, found.slope) == pytest.approx(tuple(fit.params))
+    # The errors are known and not estimated from the spread: the covariance has no scale.
+    half = stats.t.ppf(0.975, 4) * np.sqrt(fit.normalized_cov_params[1, 1])
+    assert (found.slope_low, found.slope_high) == pytest.approx((found.slope - half, found.slope + half))
 
 
 def test_the_interval_of_the_slope_covers_it() -> None:

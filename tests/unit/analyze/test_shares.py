@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
+from ray_study.analyze.intervals import clopper_pearson, wilson_interval
 from ray_study.analyze.shares import (
     at_k,
     beta_binomial_interval,
-    clopper_pearson,
     majority_share,
     pass_all_k,
     pass_at_k,
     rule_of_three,
     share_interval,
 )
-from ray_study.analyze.statistics import wilson_interval
+from ray_study.analyze.statistics import score
 from ray_study.rows import GradedAttempt
 
 
@@ -121,3 +121,32 @@ def test_the_interval_is_chosen_by_the_number_of_items_and_samples() -> None:
     assert (high - low) / 2 == pytest.approx(1.972 * x.std(ddof=1) / np.sqrt(200), rel=1e-3)
     with pytest.raises(ValueError, match="at least one"):
         share_interval({})
+
+
+@pytest.mark.parametrize("num_samples", [1, 4, 10])
+def test_the_interval_of_a_score_of_few_items_is_the_one_by_counts(num_samples: int) -> None:
+    """A score knows the item means and their error only; from counts the same interval follows by analysis of variance."""
+    rng = np.random.default_rng(num_samples)
+    for _ in range(50):
+        num_items = int(rng.integers(2, 30))
+        counts = rng.binomial(num_samples, rng.beta(1, 2, num_items))
+        found = score((counts / num_samples).tolist(), num_samples=num_samples)
+        expected = share_interval({f"p{item}": (int(count), num_samples) for item, count in enumerate(counts)})
+        low, high = expected
+        assert (found.low, found.high) == pytest.approx((min(low, found.value or 0), max(high, found.value or 0)), abs=1e-9)
+
+
+def test_the_interval_of_a_hard_benchmark_of_few_items_covers_better_than_students() -> None:
+    """Twenty-nine items of which most are hardly ever solved, as of a small model at AIME: t ends below the truth too often."""
+    rng = np.random.default_rng(4)
+    truth, above, above_t, missed = 0.1, 0, 0, 0
+    for _ in range(1000):
+        x = rng.binomial(4, rng.beta(0.5, 4.5, 29)) / 4
+        found = score(x.tolist(), num_samples=4)
+        above += (found.high or 0) < truth
+        missed += (found.high or 0) < truth or (found.low or 0) > truth
+        above_t += x.mean() + 2.048 * x.std(ddof=1) / np.sqrt(29) < truth
+    assert missed / 1000 <= 0.065
+    assert above / 1000 <= 0.04
+    # Twice the 2.5 % that it says, and more.
+    assert above_t / 1000 > 0.05

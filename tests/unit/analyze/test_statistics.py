@@ -6,19 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import inspect_ai.scorer
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from inspect_ai.scorer import SampleScore, stderr
 
-from ray_study.analyze.statistics import (
-    avg_at_k,
-    clustered_standard_error,
-    independent_units,
-    score,
-    summarize,
-    t_interval,
-    wilson_interval,
-)
+from ray_study.analyze.intervals import t_interval, wilson_interval
+from ray_study.analyze.statistics import avg_at_k, clustered_standard_error, independent_units, score, summarize
 from ray_study.rows import GradedAttempt, Score
 
 MakeAttempt = Callable[..., GradedAttempt]
@@ -42,8 +37,20 @@ def test_the_clustered_standard_error_equals_the_one_worked_out_by_hand() -> Non
 
 
 @pytest.mark.parametrize("num_clusters", [7, 60])
+def test_the_standard_errors_are_those_of_inspect_ai(num_clusters: int) -> None:
+    rng = np.random.default_rng(10)
+    clusters = rng.integers(0, num_clusters, 150).tolist()
+    values = (rng.random(150) + 0.3 * rng.random(num_clusters)[clusters]).tolist()
+    scored = [
+        SampleScore(score=inspect_ai.scorer.Score(value=value, metadata={"source": cluster}), sample_metadata={"source": cluster})
+        for value, cluster in zip(values, clusters, strict=True)
+    ]
+    assert clustered_standard_error(values, [str(number) for number in range(150)]) == pytest.approx(stderr()(scored), rel=1e-9)
+    assert clustered_standard_error(values, [str(each) for each in clusters]) == pytest.approx(stderr(cluster="source")(scored), rel=1e-9)
+
+
+@pytest.mark.parametrize("num_clusters", [7, 60])
 def test_the_clustered_standard_error_is_that_of_statsmodels(num_clusters: int) -> None:
-    """And so that of inspect_ai's `stderr(cluster=...)`, which has the same formula with the same factor C/(C-1)."""
     rng = np.random.default_rng(9)
     clusters = rng.integers(0, num_clusters, 200)
     values = rng.random(200) + 0.3 * rng.random(num_clusters)[clusters]

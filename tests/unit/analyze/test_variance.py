@@ -7,7 +7,7 @@ import pytest
 
 from ray_study.analyze.asymmetry import asymmetry
 from ray_study.analyze.bootstrap import ItemCurves
-from ray_study.analyze.variance import components, noise_floor
+from ray_study.analyze.variance import components, noise_floor, sampling_floor, split_samples
 from ray_study.rows import GradedAttempt
 
 MakeAttempt = Callable[..., GradedAttempt]
@@ -96,3 +96,23 @@ def test_a_path_needs_both_sides_and_shared_steps() -> None:
         asymmetry([one], [])
     with pytest.raises(ValueError, match="two or more"):
         asymmetry([one], [one])
+
+
+def test_two_scorings_of_one_checkpoint_stay_within_the_sampling_floor_in_19_of_20() -> None:
+    rng = np.random.default_rng(5)
+    ability, within, twice = rng.beta(2, 2, (1, 120, 1)), 0, None
+    for _ in range(400):
+        twice = curves_of(rng.binomial(3, np.broadcast_to(ability, (1, 120, 2))) / 3, 3)
+        within += abs(float(twice.curve()[1] - twice.curve()[0])) <= (sampling_floor(twice, 0, 10) or 0)
+    assert 0.92 <= within / 400 <= 0.98
+    assert sampling_floor(curves_of(np.ones((1, 9, 2))), 0, 10) is None
+
+
+def test_one_scoring_is_split_into_two_by_its_samples(make_attempt: MakeAttempt) -> None:
+    graded = [make_attempt(item, sample, "correct" if sample % 2 else "wrong") for item in range(4) for sample in range(5)]
+    halves = split_samples(graded)
+    assert halves is not None
+    assert [len(half) for half in halves] == [8, 8]
+    found = noise_floor(*halves)
+    assert (found.share_flipped, found.num_attempts, found.difference.estimate.value) == (1.0, 8, 1.0)
+    assert split_samples([make_attempt(item, 0) for item in range(4)]) is None
