@@ -236,6 +236,8 @@ class Publisher:
         with self._one_at_a_time():
             for run, child in self._children.items():
                 self._tracker.show(child, self._trial_look(self._planned[run]))
+                # A run is seen to have ended before its workers have measured for the last time.
+                self._machines(run)
             self._tracker.show(self._parent, self._study_look(outcome))
             self._machines()
             self._tracker.artifacts(self._parent, str(Path(page).parent), "report")

@@ -38,7 +38,7 @@ def mlflow_server(backend: str, directory: Path, environment: Mapping[str, str] 
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env={**kept, **own}, cwd=directory, start_new_session=True)
     try:
-        deadline = time.monotonic() + 480
+        deadline = time.monotonic() + 300
         while not _answers(f"http://127.0.0.1:{port}/health"):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(log.read_text()[-3000:])

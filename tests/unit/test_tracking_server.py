@@ -37,13 +37,16 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield uri
 
 
-def test_a_study_that_is_told_twice_to_a_server_is_there_once_and_its_best_checkpoint_is_one_sort(server: str, tmp_path: Path) -> None:
+def test_a_study_that_is_told_twice_to_a_server_is_there_once_and_its_best_checkpoint_is_one_sort(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     client = MlflowClient(tracking_uri=server)
     publish(server, tmp_path)
     before = everything(client)
     publish(server, tmp_path)
     assert everything(client) == before
     assert len(before) == 3, "the parent, one child, and the models"
+    assert capsys.readouterr().out == "", "what a study prints is its own"
     experiment = client.get_experiment_by_name("study")
     assert experiment.artifact_location.startswith("mlflow-artifacts:"), "the server keeps them, whatever this machine can reach"
     best = client.search_logged_models(
