@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-_NOT_REACHED = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
+_NOT_REACHED = cast("tuple[type[Exception], ...]", (LocalEntryNotFoundError, *HfHubHTTPError.__bases__))
 """What an error of the Hub is: its HTTP client's own, which is also what a connection that fails raises, and `OSError`."""
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
@@ -52,7 +52,7 @@ def hub_errors(name: str) -> Iterator[None]:
         raise ValueError(f"{name} is not on the Hub, or is private to you; check owner, name and revision") from error
     except HFValidationError as error:
         raise ValueError(f"{name} is no name that the Hub knows: {str(error).splitlines()[0]}") from error
-    except (LocalEntryNotFoundError, *_NOT_REACHED) as error:
+    except _NOT_REACHED as error:
         if refused := _refused(error):
             raise ValueError(f"{name}: the Hub refuses the token ({refused}); put a valid one into the file of HF_TOKEN_PATH") from error
         raise ValueError(

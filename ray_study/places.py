@@ -84,12 +84,13 @@ def hub_name(place: str) -> HubName:
 def _of_the_hub(place: str, made: Callable[..., Model], *, step_folders: bool) -> list[Named]:
     said = hub_name(place)
     name = _called(said.hub.replace("/", "--"))
+    commit = said.revision
     try:
         if step_folders:
             commit, found = _folders_of(said)
             folders = _some(found, place)
         elif said.folder:
-            commit, folders = said.revision, [(_step_of(Path(said.folder).name), said.folder)]
+            folders = [(_step_of(Path(said.folder).name), said.folder)]
         else:
             # Whatever a branch comes to hold later, this commit is what was scored.
             return [Named(name=name, step=0, model=made(hub=said.hub, revision=Path(download(said.hub, said.revision)).name))]

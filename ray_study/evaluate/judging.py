@@ -64,7 +64,7 @@ def stored_replies(lab: Lab, exam: Exam, answers: Result) -> dict[str, Result]:
 
 
 def _is_of(replies: Result, answers: Result) -> bool:
-    return replies.record["sources"].get(f"{answers.stage}-{answers.fingerprint}") == answers.made
+    return bool(replies.record["sources"].get(f"{answers.stage}-{answers.fingerprint}") == answers.made)
 
 
 def verdicts_from_stored(lab: Lab, exam: Exam, answers: Result, replies: Mapping[str, Result], label: str) -> Result:
