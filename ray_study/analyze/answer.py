@@ -58,7 +58,7 @@ def _sentence(where: str, found: Sequence[Change], attempts: Attempts) -> str:
 def _changes(where: str, found: Sequence[Change], attempts: Attempts) -> str:
     """How many runs rose, fell or did not clearly change, and by how much on average."""
     names = ", ".join(dict.fromkeys(change.benchmark for change in found))
-    begin = f"{where} ({names})"
+    begin = f"{where} ({names}),"
     tested = [change for change in found if change.difference is not None and change.difference_p_value is not None]
     if not tested:
         return f"{begin} no last step could be compared with a first one on the same items"
@@ -135,9 +135,9 @@ def _dips(found: Sequence[Change]) -> str:
     depth = deepest.dip.depth
     interval = "" if depth.low is None or depth.high is None else f" [{100 * depth.low:.1f}, {100 * depth.high:.1f}]"
     return (
-        f"; {len(dips)} of {len(looked)} trajectories dip below step 0 ({sure} after adjustment for all), {recovered} of them with at least "
-        f"half regained; the deepest is {deepest.benchmark} with {deepest.label}, {100 * (depth.value or 0.0):.1f} points{interval} at step "
-        f"{deepest.dip.bottom_step:,}{unseen}"
+        f"; {len(dips)} of {len(looked)} trajectories dip below step 0 ({sure} after adjustment for all), {recovered} of them with half "
+        f"or more regained; the deepest is {deepest.benchmark} with {deepest.label}, {100 * (depth.value or 0.0):.1f} points{interval} "
+        f"at step {deepest.dip.bottom_step:,}{unseen}"
     )
 
 

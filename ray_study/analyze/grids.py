@@ -62,7 +62,12 @@ def series_grid(
         for each in found:
             if each.dashed:
                 draw_series(axes, each, positions, styles)
-        dress(axes, ": ".join(part for part in (row, column) if part), "step", y_label)
+        dress(
+            axes,
+            ": ".join(part for part in (row.strip(), column) if part),
+            "step" if row == rows[-1] else "",
+            y_label if column == columns[0] else "",
+        )
         if zero_line:
             axes.axhline(0.0, color=GREY, linewidth=0.8, zorder=1)
         if whole_share:

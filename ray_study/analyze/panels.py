@@ -124,9 +124,9 @@ def scale_steps(axes: Any, positions: Mapping[int, float]) -> None:
     """Put ticks at the steps of a logarithmic axis that has room for step 0."""
     ticks = step_ticks(positions)
     axes.set_xticks(list(ticks.values()), [f"{step:,}" for step in ticks])
-    last = max(positions.values())
+    first, last = min(positions.values()), max(positions.values())
     margin = 0.03 * max(last, 1.0) + 0.2
-    axes.set_xlim(-margin, last + margin)
+    axes.set_xlim(first - margin, last + margin)
 
 
 def _scale_values(axes: Any, look: Look, card: BenchmarkCard) -> None:

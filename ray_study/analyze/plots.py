@@ -51,13 +51,16 @@ def figure_bytes(figure: Figure, suffix: str) -> bytes:
 
 
 def save(figure: Figure, directory: Path, name: str) -> list[Path]:
-    """The PNG and the SVG that were written of a figure."""
+    """The PNG and the SVG that were written of a figure, which is laid out once for both."""
     directory.mkdir(parents=True, exist_ok=True)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        # With an engine each file would be drawn twice, the first time for the layout alone.
+        figure.set_layout_engine(None)
     paths = [directory / f"{name}.{suffix}" for suffix in ("png", "svg")]
     for path in paths:
         path.write_bytes(figure_bytes(figure, path.suffix[1:]))
-        # The layout is found by the first drawing and costs most of it.
-        figure.set_layout_engine("none")
     return paths
 
 

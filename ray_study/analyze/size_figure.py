@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ray_study.analyze.grids import relabelled
 from ray_study.analyze.layout import Style, run_styles
@@ -35,12 +35,11 @@ def plot_sizes(study: StudyTables, rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes = figure.add_subplot(len(quantities), len(benchmarks), up * len(benchmarks) + across + 1)
             own = [row for row in rows if row["benchmark"] == benchmark]
             ends = _lines(axes, own, quantity, styles)
-            axes.set_xscale("log")
             dress(axes, benchmark if up == 0 else "", AXIS_LABELS[own[0]["axis"]], QUANTITY_LABELS[quantity] if across == 0 else "")
-            axes.set_xticks([sizes[0], sizes[-1]] if len(sizes) > 3 else sizes)
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-            axes.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
+            # Logarithms on a plain axis: that of matplotlib has ticks of its own.
+            ticks = [sizes[0], sizes[-1]] if len(sizes) > 3 else sizes
+            axes.set_xticks([math.log10(at) for at in ticks], [short(at) for at in ticks])
+            axes.set_xlim(math.log10(sizes[0] / 1.3), math.log10(sizes[-1] * 1.3))
             if across == len(benchmarks) - 1:
                 label_ends(axes, ends, styles)
     return figure
@@ -53,7 +52,7 @@ def _lines(axes: Any, rows: Sequence[Mapping[str, Any]], quantity: str, styles: 
     for run in dict.fromkeys(row["run"] for row in rows):
         line = [row for row in rows if row["run"] == run and _known(row, quantity)]
         style = styles[run]
-        x = [row["size"] for row in line]
+        x = [math.log10(row["size"]) for row in line]
         found = [row["measured"][quantity] for row in line]
         y = [scale * each.value for each in found]
         axes.plot(x, y, color=style.colour, marker=style.marker, markersize=4, linewidth=1.3, zorder=3)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from ray_study.analyze.page.content import Content, Material, flat
 from ray_study.analyze.variance import components, noise_floor
+from ray_study.rows import UNJUDGED, GradedAttempt
 
 
 def variance(material: Material) -> Content:
@@ -72,7 +74,7 @@ def noise_rows(material: Material) -> list[dict[str, Any]]:
         if not key[0]:
             continue
         before = first.setdefault(key, cell)
-        if before is not cell:
+        if before is not cell and _judged(before.attempts) & _judged(cell.attempts):
             found = noise_floor(before.attempts, cell.attempts)
             rows.append(
                 {"benchmark": cell.benchmark, "run": cell.run, "step": cell.step, "num_attempts": found.num_attempts}
@@ -80,3 +82,7 @@ def noise_rows(material: Material) -> list[dict[str, Any]]:
                 | {"share_flipped": found.share_flipped, "share_same_text": found.share_same_text}
             )
     return rows
+
+
+def _judged(graded: Sequence[GradedAttempt]) -> set[tuple[str, int]]:
+    return {(each.problem_id, each.sample) for each in graded if each.verdict not in UNJUDGED}
