@@ -107,8 +107,8 @@ def average_change(found: Sequence[Change], attempts: Attempts) -> Estimate:
         items = set.intersection(*(set(each) for each in [*before, *after])) if pairs else set()
         if items:
             cluster_of = {attempt.problem_id: attempt.cluster for attempt in pairs[0][0]}
-            sides = [{item: math.fsum(each[item] for each in side) / len(side) for item in items} for side in (before, after)]
-            estimates.append(paired_difference(*sides, cluster_of).estimate)
+            first, last = ({item: math.fsum(each[item] for each in side) / len(side) for item in items} for side in (before, after))
+            estimates.append(paired_difference(first, last, cluster_of).estimate)
     known = [each for each in estimates if each.value is not None and each.standard_error is not None]
     if not known or len(known) < len(estimates):
         return NOTHING

@@ -80,7 +80,7 @@ def _frame(figure: Figure, axes: Any) -> None:
 
 def _over_refusal(axes: Any, paths: Mapping[str, Sequence[PathPoint]], runs: Mapping[str, str], styles: Any) -> None:
     positions = step_positions([point.step for path in paths.values() for point in path])
-    ends = {}
+    ends: dict[str, float] = {}
     for arm, path in paths.items():
         known = [point.over_refusal for point in path]
         values, low, high = (

@@ -47,7 +47,7 @@ def plot_sizes(study: StudyTables, rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 def _lines(axes: Any, rows: Sequence[Mapping[str, Any]], quantity: str, styles: Mapping[str, Style]) -> dict[str, float]:
     """Draw a line for each thing held fixed; the last value of each comes back."""
-    ends = {}
+    ends: dict[str, float] = {}
     scale = SCALES[quantity]
     for run in dict.fromkeys(row["run"] for row in rows):
         line = [row for row in rows if row["run"] == run and _known(row, quantity)]
