@@ -117,7 +117,7 @@ def _word(value: object) -> str:
 def _runs(study: Study) -> Iterator[str]:
     for run in planned(study):
         steps = steps_of(study, run)
-        saved = _saved(study, run)
+        saved = saved_or_none(study, run)
         at = "known once the data set is made" if saved is None else f"checkpoints at {', '.join(map(str, saved))}"
         yield f"run {run.name} [{run.id}]: {steps if steps is not None else '?'} steps of {run.training.batch_size} rows, {at}"
         yield from _cost(study, run, steps, saved)
@@ -177,7 +177,7 @@ def _hours(study: Study, flops: float, workers: int) -> Iterator[str]:
 
 def _scores(study: Study) -> Iterator[str]:
     runs = [run for run in planned(study) if run.stage == "sft"]
-    return benchmark_lines(study, len({run.model for run in runs}), [_saved(study, run) for run in runs])
+    return benchmark_lines(study, len({run.model for run in runs}), [saved_or_none(study, run) for run in runs])
 
 
 def _judges(study: Study) -> Iterator[str]:
@@ -214,12 +214,12 @@ def _faults(study: Study) -> Iterator[str]:
     yield from faults.material_faults(study)
     yield from faults.engine_faults(study)
     yield from dataset_faults(study)
-    yield from exam_faults(study, _all_saved(study))
+    yield from exam_faults(study, _allsaved_or_none(study))
     for run in planned(study):
         yield from (f"run {run.name!r}: {fault}" for fault in run_faults(study, run))
 
 
-def _saved(study: Study, run: PlannedRun) -> tuple[int, ...] | None:
+def saved_or_none(study: Study, run: PlannedRun) -> tuple[int, ...] | None:
     """As `saved_steps`, and None where they cannot be: `_checkpoint_faults` says why."""
     try:
         return saved_steps(study, run)
@@ -227,9 +227,9 @@ def _saved(study: Study, run: PlannedRun) -> tuple[int, ...] | None:
         return None
 
 
-def _all_saved(study: Study) -> set[int]:
+def _allsaved_or_none(study: Study) -> set[int]:
     """The steps at which some run of the grid is saved; empty where they are not known yet."""
-    saved = [_saved(study, run) for run in planned(study) if run.stage == "sft"]
+    saved = [saved_or_none(study, run) for run in planned(study) if run.stage == "sft"]
     return set() if None in saved else {0}.union(*(steps for steps in saved if steps is not None))
 
 

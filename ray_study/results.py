@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray_study import analyze
+from ray_study import analyze, models
 from ray_study.analyze import ScoredAttempts, StudyTables
 from ray_study.declared import declared
 from ray_study.evaluate import Cell, Exam, is_owed
 from ray_study.grid import planned
 from ray_study.making import unmade
 from ray_study.materials import Lab
+from ray_study.pricing import cost
 from ray_study.provenance import package_versions
 from ray_study.rows import UNJUDGED, Checkpoint, GradedAttempt, Run, Score
 from ray_study.runs import as_row
@@ -182,6 +183,8 @@ def _facts(lab: Lab, datasets: Mapping[str, Result], text: str) -> dict[str, Any
         "datasets": [_card(lab, name, result) for name, result in datasets.items()],
         "declared": declared(study),
         "learned": learned,
+        "parameters": {name: found.num_parameters for name, model in study.models.items() if (found := models.facts(model)) is not None},
+        "planned": cost(study),
         "template_differences": {f"{run.dataset} as {run.model}": learned[run.id]["template_differences"] for run in runs},
     }
 

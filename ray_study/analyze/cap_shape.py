@@ -33,7 +33,7 @@ class CapShape:
     high: float
     """95 %, simultaneous over caps and steps."""
     shapes: Mapping[int, Shape | None]
-    """The shape under each cap, None where there are too few items."""
+    """The shape under each cap, None where there are too few items; empty where the shape does not depend on the cap."""
 
     @property
     def warning(self) -> str:
@@ -80,14 +80,15 @@ def cap_shape(by_cap: Mapping[int, ItemCurves], num_draws: int = DRAWS) -> CapSh
     critical = float(np.quantile(np.where(spread, np.abs(drawn - found) / np.where(spread, errors, 1.0), 0.0).max(axis=(1, 2)), 0.95))
     place, step = (int(number) for number in np.unravel_index(int(t.argmax()), t.shape))
     half = critical * float(errors[place, step])
+    depends = bool(t.max() > critical)
     return CapShape(
-        depends=bool(t.max() > critical),
+        depends=depends,
         cap=smaller[place],
         step=whole.steps[step + 1],
         difference=float(found[place, step]),
         low=float(found[place, step]) - half,
         high=float(found[place, step]) + half,
-        shapes={cap: dip.shape if (dip := find_dip(by_cap[cap])) else None for cap in caps},
+        shapes={cap: dip.shape if (dip := find_dip(by_cap[cap])) else None for cap in caps if depends},
     )
 
 

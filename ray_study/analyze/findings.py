@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -13,13 +13,10 @@ from ray_study.analyze.comparisons import Difference, compare, holm
 from ray_study.analyze.dips import LEVEL, Dip, find_dip
 from ray_study.analyze.layout import run_labels
 from ray_study.analyze.makeup import MadeOf, made_of
-from ray_study.analyze.shapes import shape_row, shapes_summary
+from ray_study.analyze.shapes import shape_row
 from ray_study.analyze.study_tables import StudyTables
 from ray_study.analyze.trajectories import Trajectory, accuracy_at_cap, benchmark_cards, find_attempts, study_trajectories
 from ray_study.rows import GradedAttempt, Group, Score
-
-MOST_SENTENCES = 8
-"""Past these the final table says it better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +35,8 @@ class Change:
     last: Score | None
     difference: Difference | None
     """Last - first on the same items; None without the attempts of both."""
+    difference_p_value: float | None
+    """Of the difference, adjusted (Holm) for all runs and benchmarks: the family is the last step against the first one, everywhere."""
     dip: Dip | None
     dip_p_value: float | None
     """Of the fall, adjusted (Holm) for all runs and benchmarks looked at."""
@@ -59,6 +58,7 @@ _NO_CHANGE = Change(
     last_step=None,
     last=None,
     difference=None,
+    difference_p_value=None,
     dip=None,
     dip_p_value=None,
     made_of=None,
@@ -67,34 +67,60 @@ _NO_CHANGE = Change(
 )
 
 
-def changes(study: StudyTables) -> list[Change]:
-    """The change of every run that did not fail on every benchmark, by group, benchmark and run."""
+ByStep = Mapping[int, tuple[GradedAttempt, ...]]
+
+
+def attempts_by_step(study: StudyTables) -> dict[tuple[str, str], ByStep]:
+    """(run id, benchmark) -> step -> the attempts of that checkpoint, or of one with the same weights; steps without any are left out."""
+    attempts = find_attempts(study)
+    return {
+        (each.run.id, each.benchmark): {
+            point.step: graded for point in each.points if (graded := attempts(each.run.id, point.step, each.benchmark))
+        }
+        for each in study_trajectories(study)
+    }
+
+
+def changes(study: StudyTables, by_step: Mapping[tuple[str, str], ByStep] | None = None) -> list[Change]:
+    """The change of every run that did not fail on every benchmark, by group, benchmark and run.
+
+    Args:
+        study: the study.
+        by_step: what `attempts_by_step` says of it, where that is known already.
+    """
     labels = run_labels([run for run in study.runs if run.status != "failed"])
     order = {card.benchmark: number for number, card in enumerate(benchmark_cards(study))}
     found = sorted(study_trajectories(study), key=lambda each: order.get(each.benchmark, len(order)))
-    attempts = find_attempts(study)
-    by_step = [
-        {point.step: graded for point in each.points if (graded := attempts(each.run.id, point.step, each.benchmark))} for each in found
-    ]
-    dips = [_dip_of(graded) for graded in by_step]
-    tested = [number for number, each in enumerate(dips) if each is not None]
-    adjusted = dict(zip(tested, holm([each.p_value for each in dips if each is not None]), strict=True))
-    return [_change(each, labels[each.run.id], by_step[number], dips[number], adjusted.get(number)) for number, each in enumerate(found)]
+    graded = attempts_by_step(study) if by_step is None else by_step
+    made = [_change(each, labels[each.run.id], graded.get((each.run.id, each.benchmark), {})) for each in found]
+    return _adjusted(made)
 
 
-def _dip_of(by_step: dict[int, tuple[GradedAttempt, ...]]) -> Dip | None:
+def _adjusted(made: Sequence[Change]) -> list[Change]:
+    """The changes with their p-values adjusted (Holm) in two families: all dips looked at, and all last steps against first ones."""
+    dips = {number: each.dip.p_value for number, each in enumerate(made) if each.dip is not None}
+    last = {
+        number: each.difference.p_value
+        for number, each in enumerate(made)
+        if each.difference is not None and each.difference.p_value is not None
+    }
+    of_dips = dict(zip(dips, holm(list(dips.values())), strict=True))
+    of_last = dict(zip(last, holm(list(last.values())), strict=True))
+    return [replace(each, dip_p_value=of_dips.get(number), difference_p_value=of_last.get(number)) for number, each in enumerate(made)]
+
+
+def _dip_of(by_step: ByStep) -> Dip | None:
     return find_dip(curves_of_attempts([by_step])) if 0 in by_step else None
 
 
-def _made_of(by_step: dict[int, tuple[GradedAttempt, ...]], found: Dip | None) -> MadeOf | None:
+def _made_of(by_step: ByStep, found: Dip | None) -> MadeOf | None:
     if found is None or found.p_value >= LEVEL:
         return None
     return made_of((0, by_step[0]), (found.bottom_step, by_step[found.bottom_step]))
 
 
-def _change(
-    each: Trajectory, label: str, by_step: dict[int, tuple[GradedAttempt, ...]], dipped: Dip | None, dip_p_value: float | None
-) -> Change:
+def _change(each: Trajectory, label: str, by_step: ByStep) -> Change:
+    dipped = _dip_of(by_step)
     first, last = each.points[0], each.points[-1]
     both = len(each.points) > 1 and first.step in by_step and last.step in by_step
     conditions = {attempt.conditions for graded in by_step.values() for attempt in graded if attempt.finish_reason != "refused"}
@@ -109,8 +135,9 @@ def _change(
         last_step=last.step if len(each.points) > 1 else None,
         last=last.score if len(each.points) > 1 else None,
         difference=compare(by_step[first.step], by_step[last.step]) if both else None,
+        difference_p_value=None,
         dip=dipped,
-        dip_p_value=dip_p_value,
+        dip_p_value=None,
         made_of=_made_of(by_step, dipped),
         num_missing=each.num_missing,
         mixed_conditions=len(conditions) > 1,
@@ -131,9 +158,14 @@ _WHOLE = (
 )
 
 
-def final_table(study: StudyTables) -> pl.DataFrame:
-    """The scores of each run on each benchmark at its first and last step, with standard errors, as a table of plain numbers."""
-    rows = [flat(change) for change in changes(study)]
+def final_table(study: StudyTables, found: Sequence[Change] | None = None) -> pl.DataFrame:
+    """The scores of each run on each benchmark at its first and last step, with standard errors, as a table of plain numbers.
+
+    Args:
+        study: the study.
+        found: its `changes`, where they are known already.
+    """
+    rows = [flat(change) for change in (changes(study) if found is None else found)]
     names = list(flat(_NO_CHANGE))
     # Types by name: a column in which everything is missing keeps its type.
     schema: dict[str, type[pl.DataType]] = {
@@ -176,100 +208,12 @@ def flat(change: Change) -> dict[str, Any]:
         "difference": estimate.value if estimate else None,
         "difference_standard_error": estimate.standard_error if estimate else None,
         "difference_p_value": change.difference.p_value if change.difference else None,
+        "difference_p_value_adjusted": change.difference_p_value,
         **shape_row(change.dip),
         "dip_p_value": change.dip_p_value,
         "num_missing": change.num_missing,
         "mixed_conditions": change.mixed_conditions,
     }
-
-
-def answer(study: StudyTables, found: Sequence[Change]) -> list[str]:
-    """The answer in a few sentences, each made from the numbers: every group as a whole, in domain run by run, then dips and warnings."""
-    if not found:
-        failed = sum(run.status == "failed" for run in study.runs)
-        return [f"There is no answer yet: none of the {len(study.runs)} runs has a score ({failed} failed)."]
-    in_domain = [change for change in found if change.group == "in_domain"]
-    shown = in_domain or list(found)
-    sentences = [] if in_domain else ["The study has no in-domain benchmark."]
-    sentences += _by_group(found)
-    sentences += [sentence(change) for change in shown[:MOST_SENTENCES]]
-    if len(shown) > MOST_SENTENCES:
-        sentences.append(f"{len(shown) - MOST_SENTENCES} more runs and benchmarks like these are in the final table.")
-    return [*sentences, _dips(found), *_warnings(study, found)]
-
-
-def sentence(change: Change) -> str:
-    """One run on one benchmark in a sentence: both scores with their intervals, whether those overlap, and the paired difference."""
-    begin = f"{change.benchmark}, {change.label}: "
-    first, last = change.first, change.last
-    if change.last_step is None:
-        return f"{begin}{_with_interval(first)} at step {change.first_step}, the only step, so nothing can be said of change."
-    text = f"{begin}{_with_interval(first)} at step {change.first_step}, {_with_interval(last)} at step {change.last_step}"
-    if first is None or last is None or first.value is None or last.value is None:
-        return f"{text}; with one of them missing nothing can be said of change."
-    if None not in (first.low, first.high, last.low, last.high):
-        text += f"; the 95 % intervals {'overlap' if _overlap(first, last) else 'do not overlap'}"
-    return f"{text}. {_paired(change)}".strip()
-
-
-def _paired(change: Change) -> str:
-    if change.difference is None or change.difference.estimate.value is None:
-        return ""
-    estimate, p_value = change.difference.estimate, change.difference.p_value
-    error = "" if estimate.standard_error is None else f" (SE {100 * estimate.standard_error:.1f})"
-    verdict = "" if p_value is None else f", {'a clear change' if p_value < 0.05 else 'not a clear change'} (p = {p_value:.2g})"
-    return f"On the same {estimate.num_items} items the difference is {100 * (estimate.value or 0.0):+.1f} points{error}{verdict}."
-
-
-def _with_interval(score: Score | None) -> str:
-    if score is None or score.value is None:
-        return "missing"
-    interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
-    return f"{score.value:.3f}{interval}"
-
-
-def _overlap(first: Score, last: Score) -> bool:
-    return (first.low or 0.0) <= (last.high or 0.0) and (last.low or 0.0) <= (first.high or 0.0)
-
-
-def _by_group(found: Sequence[Change]) -> list[str]:
-    """For every group, how many runs rose, fell or did not clearly change."""
-    sentences = []
-    for group in dict.fromkeys(change.group for change in found):
-        judged = [change for change in found if change.group == group and change.difference and change.difference.p_value is not None]
-        clear = [change.difference.estimate.value or 0.0 for change in judged if change.difference and _is_clear(change)]
-        rose, fell = sum(value > 0 for value in clear), sum(value < 0 for value in clear)
-        if judged:
-            sentences.append(
-                f"{group.replace('_', ' ').capitalize()}: of {len(judged)} comparisons of the last with the first step, {rose} rose, "
-                f"{fell} fell and {len(judged) - rose - fell} did not clearly change (paired, each at p < 0.05, not adjusted)."
-            )
-    return sentences
-
-
-def _is_clear(change: Change) -> bool:
-    return change.difference is not None and change.difference.p_value is not None and change.difference.p_value < 0.05
-
-
-def _dips(found: Sequence[Change]) -> str:
-    return shapes_summary([(f"{each.benchmark} with {each.label}", each.dip, each.dip_p_value) for each in found if each.dip])
-
-
-def _warnings(study: StudyTables, found: Sequence[Change]) -> list[str]:
-    """What a reader must know before believing the above."""
-    failed = sum(run.status == "failed" for run in study.runs)
-    missing = sum(change.num_missing for change in found)
-    mixed = sum(change.mixed_conditions for change in found)
-    sentences = []
-    if failed:
-        sentences.append(f"{failed} of {len(study.runs)} runs failed and are in no curve.")
-    if missing:
-        sentences.append(f"{missing} points are missing; they are drawn as gaps and counted nowhere as zero.")
-    if mixed:
-        sentences.append(f"{mixed} trajectories mix measuring conditions, which alone can move scores by points.")
-    if len({run.seed for run in study.runs}) < 2:
-        sentences.append("Every run has the same seed, so the intervals say nothing of how much another seed would differ.")
-    return sentences
 
 
 def caps_table(study: StudyTables) -> list[dict[str, Any]]:

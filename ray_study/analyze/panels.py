@@ -37,6 +37,8 @@ class Look:
     caps: Mapping[str, int] | None = None
     hollow: frozenset[tuple[str, str, int]] = frozenset()
     whole_share: bool = False
+    base: bool = False
+    """Whether the score at step 0 is drawn as a line across."""
 
 
 def draw_panel(axes: Any, card: BenchmarkCard, found: Sequence[Trajectory], look: Look, styles: Styles) -> None:
@@ -63,19 +65,38 @@ def draw_panel(axes: Any, card: BenchmarkCard, found: Sequence[Trajectory], look
         missing += [(at, style.colour) for at, value in zip(x, y, strict=True) if math.isnan(value)]
         known = [value for value in y if not math.isnan(value)]
         ends |= {each.run.id: known[-1]} if known else {}
+    if look.base:
+        _base_lines(axes, leading)
     dress(axes, f"{card.group.replace('_', ' ')}: {card.benchmark}", "step", look.y_label(card))
-    _scale_steps(axes, positions)
+    scale_steps(axes, positions)
     _scale_values(axes, look, card)
     _mark_missing(axes, missing)
     label_ends(axes, ends, styles.by_run)
 
 
+def _base_lines(axes: Any, leading: Sequence[Trajectory]) -> None:
+    """A line across at each score of an untrained student: runs of one model share theirs."""
+    for height in {each.points[0].value for each in leading if each.points[0].step == 0 and len(each.points) > 1} - {None}:
+        axes.axhline(height, color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
+
+
 def _markers(axes: Any, each: Trajectory, x: Sequence[float], style: Style, hollow: frozenset[tuple[str, str, int]]) -> None:
-    for point, at in zip(each.points, x, strict=True):
-        if point.value is None:
-            continue
-        face = "white" if (each.run.id, each.benchmark, point.step) in hollow else style.colour
-        axes.plot([at], [point.value], marker=style.marker, markersize=4.2, color=style.colour, markerfacecolor=face, zorder=4)
+    cut = [(each.run.id, each.benchmark, point.step) in hollow for point in each.points]
+    for is_hollow in sorted(set(cut)):
+        shown = [
+            (at, point.value) for point, at, own in zip(each.points, x, cut, strict=True) if own == is_hollow and point.value is not None
+        ]
+        face = "white" if is_hollow else style.colour
+        axes.scatter(
+            [at for at, _ in shown],
+            [value for _, value in shown],
+            s=18,
+            marker=style.marker,
+            edgecolors=style.colour,
+            facecolors=face,
+            linewidths=1,
+            zorder=4,
+        )
 
 
 def _intervals(axes: Any, each: Trajectory, x: Sequence[float], style: Style, *, bands: bool) -> None:
@@ -99,12 +120,13 @@ def _mark_missing(axes: Any, missing: Sequence[tuple[float, str]]) -> None:
         axes.text(0.99, 1.02, text, transform=axes.transAxes, fontsize=SMALL, color=GREY, ha="right", va="bottom")
 
 
-def _scale_steps(axes: Any, positions: Mapping[int, float]) -> None:
+def scale_steps(axes: Any, positions: Mapping[int, float]) -> None:
+    """Put ticks at the steps of a logarithmic axis that has room for step 0."""
     ticks = step_ticks(positions)
     axes.set_xticks(list(ticks.values()), [f"{step:,}" for step in ticks])
-    last = max(positions.values())
+    first, last = min(positions.values()), max(positions.values())
     margin = 0.03 * max(last, 1.0) + 0.2
-    axes.set_xlim(-margin, last + margin)
+    axes.set_xlim(first - margin, last + margin)
 
 
 def _scale_values(axes: Any, look: Look, card: BenchmarkCard) -> None:

@@ -51,20 +51,17 @@ def figure_bytes(figure: Figure, suffix: str) -> bytes:
 
 
 def save(figure: Figure, directory: Path, name: str) -> list[Path]:
-    """The PNG and the SVG that were written of a figure."""
+    """The PNG and the SVG that were written of a figure, which is laid out once for both."""
     directory.mkdir(parents=True, exist_ok=True)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        # With an engine each file would be drawn twice, the first time for the layout alone.
+        figure.set_layout_engine(None)
     paths = [directory / f"{name}.{suffix}" for suffix in ("png", "svg")]
     for path in paths:
         path.write_bytes(figure_bytes(figure, path.suffix[1:]))
-        # The layout is found by the first drawing and costs most of it.
-        figure.set_layout_engine("none")
     return paths
-
-
-def plot_all(study: StudyTables) -> dict[str, Figure]:
-    """The figures of a report by name; that of training only where there is something to draw."""
-    figures = {"accuracy": plot_accuracy(study), "length": plot_length(study), "shares": plot_shares(study)}
-    return figures | ({"training": plot_training(study)} if study.training else {})
 
 
 def plot_accuracy(study: StudyTables) -> Figure:
@@ -72,7 +69,7 @@ def plot_accuracy(study: StudyTables) -> Figure:
     lines = {name: Line(linestyle="-") for name in PRIMARY_METRICS} | {"lenient_accuracy": Line(linestyle=":", plain=True)}
     names = {"accuracy": "strict verdict", "lenient_accuracy": "lenient verdict", "share_refused": ""}
     found = _drop_lenient_where_equal(study_trajectories(study, metrics=list(lines)))
-    return _grid(study, found, Look(lines=lines, line_names=names, y_label=_primary_label))
+    return _grid(study, found, Look(lines=lines, line_names=names, y_label=_primary_label, base=True))
 
 
 def plot_length(study: StudyTables) -> Figure:
@@ -108,8 +105,8 @@ def plot_training(study: StudyTables, metrics: Sequence[str] = ("loss",)) -> Fig
     styles = run_styles(runs)
     shown = [metric for metric in metrics if any(row[2] == metric for row in study.training)]
     if not shown or not runs:
-        return _empty("no training metrics yet")
-    figure = _figure(4.6 * len(shown) + 1.4, 3.2)
+        return empty_figure("no training metrics yet")
+    figure = new_figure(4.6 * len(shown) + 1.4, 3.2)
     for number, metric in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), number + 1)
         ends: dict[str, float] = {}
@@ -125,7 +122,7 @@ def plot_training(study: StudyTables, metrics: Sequence[str] = ("loss",)) -> Fig
             ends |= {run.id: finite[-1]} if finite else {}
         dress(axes, f"training {metric}", "step", metric)
         label_ends(axes, ends, styles.by_run)
-    _legend(figure, styles, {})
+    legend(figure, styles, {})
     return figure
 
 
@@ -140,19 +137,19 @@ def _grid(study: StudyTables, found: Sequence[Trajectory], look: Look) -> Figure
     drawn = [each for each in found if any(point.value is not None for point in each.points)]
     cards = [card for card in benchmark_cards(study) if any(each.benchmark == card.benchmark for each in drawn)]
     if not cards:
-        return _empty("no scores yet")
+        return empty_figure("no scores yet")
     examined = {each.run.id for each in found}
     styles = run_styles([run for run in study.runs if run.id in examined])
     groups = [card.group for card in cards]
     num_columns = min(NUM_COLUMNS, max(max(groups.count(group) for group in groups), min(len(groups), 2)))
     rows = panel_rows(groups, num_columns)
-    figure = _figure(4.4 * num_columns + (1.6 if num_columns == 1 else 0), 2.75 * len(rows) + 0.7)
+    figure = new_figure(4.4 * num_columns + (1.6 if num_columns == 1 else 0), 2.75 * len(rows) + 0.7)
     for row_number, row in enumerate(rows):
         for column, number in enumerate(row):
             axes = figure.add_subplot(len(rows), num_columns, row_number * num_columns + column + 1)
             draw_panel(axes, cards[number], [each for each in found if each.benchmark == cards[number].benchmark], look, styles)
     present = {each.metric for each in drawn}
-    _legend(figure, styles, {look.line_names.get(metric, ""): line for metric, line in look.lines.items() if metric in present})
+    legend(figure, styles, {look.line_names.get(metric, ""): line for metric, line in look.lines.items() if metric in present})
     if look.hollow:
         figure.supxlabel(HOLLOW_NOTE, fontsize=SMALL, color=GREY)
     return figure
@@ -168,20 +165,22 @@ def _drop_lenient_where_equal(found: Sequence[Trajectory]) -> list[Trajectory]:
     ]
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches that lays itself out and belongs to no window."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _empty(text: str) -> Figure:
-    figure = _figure(5.0, 1.2)
+def empty_figure(text: str) -> Figure:
+    """A figure that says why there is none."""
+    figure = new_figure(5.0, 1.2)
     figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
     return figure
 
 
-def _legend(figure: Figure, styles: Styles, lines: Mapping[str, Line]) -> None:
-    """What colours, markers and line styles stand for, above the panels."""
+def legend(figure: Figure, styles: Styles, lines: Mapping[str, Line]) -> None:
+    """Write what colours, markers and line styles stand for above the panels."""
     handles = [Line2D([], [], color=colour, linewidth=3, label=name) for name, colour in styles.colours.items()]
     handles += [
         Line2D([], [], color=GREY, marker=marker, linestyle="none", markersize=5, label=name) for name, marker in styles.markers.items()

@@ -5,43 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ray_study.analyze import findings, plots
-from ray_study.analyze.cap_shape import cap_warnings
-from ray_study.analyze.judged_table import judged_table
-from ray_study.analyze.layout import run_labels
-from ray_study.analyze.shapes import shape_rows
+from ray_study.analyze import plots
+from ray_study.analyze.page.content import Content, gather
+from ray_study.analyze.page.sections import SECTIONS
 from ray_study.analyze.study_tables import StudyTables, write_tables
-from ray_study.analyze.trajectories import benchmark_cards, conditions_used, find_attempts, study_trajectories
-from ray_study.rows import BenchmarkCard, GradedAttempt, Run
 
 logger = logging.getLogger(__name__)
-
-SHOWN_CHARACTERS = 1600
-"""Longer texts are shown by their beginning and end; the tables hold the whole."""
-SAMPLES_PER_BENCHMARK = 2
-KNOWN_FACTS = (
-    "name",
-    "question",
-    "sweep",
-    "versions",
-    "seeds",
-    "git_commit",
-    "stages",
-    "device",
-    "datasets",
-    "owed",
-    "learned",
-    "max_tokens",
-    "judge_validation",
-)
-KNOWN_CARD_KEYS = ("name", "examples", "teacher", "problems", "verdicts", "num_dropped")
 
 
 def write_report(directory: Path, study: StudyTables) -> Path:
@@ -50,152 +27,105 @@ def write_report(directory: Path, study: StudyTables) -> Path:
     The page comes last, so a page that exists has everything that it names.
     """
     report = Path(directory) / "report"
-    files = write_tables(report / "data", study)
-    table = findings.final_table(study)
-    table.write_parquet(report / "data" / "final.parquet")
-    table.write_csv(report / "data" / "final.csv")
-    figures = {name: plots.save(figure, report / "figures", name) for name, figure in plots.plot_all(study).items()}
-    context = build_context(study) | {
-        "files": sorted([*files, "final.parquet", "final.csv"]),
+    names = write_tables(report / "data", study)
+    contents = make_contents(study)
+    figures: dict[str, list[Path]] = {}
+    for content in contents.values():
+        names += _write_tables(report / "data", content)
+        figures |= {name: plots.save(draw(), report / "figures", name) for name, draw in content.figures.items()}
+        for path, text in content.files.items():
+            (report / path).parent.mkdir(parents=True, exist_ok=True)
+            (report / path).write_text(text, encoding="utf-8")
+    context = build_context(study, contents) | {
+        "files": sorted(names),
         "figures": {name: base64.b64encode(paths[1].read_bytes()).decode("ascii") for name, paths in figures.items()},
     }
-    summary = {key: context[key] for key in ("name", "question", "answer", "failures", "missing", "owed", "conditions", "files")}
-    summary |= {"final": table.to_dicts(), "figures": sorted(path.name for paths in figures.values() for path in paths)}
-    (report / "report.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+    written = [path.name for paths in figures.values() for path in paths]
+    text = json.dumps(summary(study, contents) | {"figures": sorted(written), "files": sorted(names)}, indent=2, ensure_ascii=False)
+    (report / "report.json").write_text(text, encoding="utf-8")
     page = report / "index.html"
     page.write_text(render(context), encoding="utf-8")
-    logger.info("report: %d runs, %d scores, %d missing, %s", len(study.runs), len(study.scores), len(context["missing"]), page)
+    missing = contents["failures"].values["missing"]
+    logger.info("report: %d runs, %d scores, %d missing, %s", len(study.runs), len(study.scores), len(missing), page)
     return page
+
+
+def make_contents(study: StudyTables) -> dict[str, Content]:
+    """What each section says, by its name and in order; figures are not drawn yet."""
+    material = gather(study)
+    return {section.name: section.make(material) for section in SECTIONS}
+
+
+def build_context(study: StudyTables, contents: Mapping[str, Content] | None = None) -> dict[str, Any]:
+    """Everything that the page says, as plain values; without pictures and without the names of files.
+
+    Args:
+        study: the study.
+        contents: what `make_contents` says of it, where that is known already.
+    """
+    found = make_contents(study) if contents is None else contents
+    return {
+        "name": study.facts.get("name") or "study",
+        "sections": [
+            {"name": each.name, "title": each.title, "short": each.short or each.title, "nothing": found[each.name].nothing}
+            for each in SECTIONS
+        ],
+        "contents": {name: content.values for name, content in found.items()},
+        "files": [],
+        "figures": {},
+    }
 
 
 def render(context: Mapping[str, Any]) -> str:
     """The page of a context, in which every text is escaped."""
     environment = Environment(
-        loader=PackageLoader("ray_study", "analyze"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("ray_study.analyze", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"share": _share, "points": _points, "count": _count}
-    return environment.get_template("report.html").render(context)
+    environment.filters |= {"share": _share, "points": _points, "count": _count, "estimate": _estimate, "p": _p_value}
+    return environment.get_template("page.html").render(context)
 
 
-def build_context(study: StudyTables) -> dict[str, Any]:
-    """Everything that the page says, as plain values."""
-    facts = dict(study.facts)
-    found = findings.changes(study)
-    drawn = study_trajectories(study)
+def summary(study: StudyTables, contents: Mapping[str, Content]) -> dict[str, Any]:
+    """The report for machines: the answer, what is missing, and every table of a section; numbers that are none are null."""
+    answer, failures = contents["answer"].values, contents["failures"].values
     return {
-        "name": facts.get("name") or "study",
-        "question": facts.get("question") or "",
-        "answer": findings.answer(study, found),
-        "changes": found,
-        "beside": findings.beside(study, found),
-        "judged": judged_table(study),
-        "judge_validation": dict(facts.get("judge_validation") or {}),
-        "shapes": shape_rows(found),
-        "cards": [{"card": card, "note": card_note(card)} for card in benchmark_cards(study)],
-        "caps": findings.caps_table(study),
-        "cap_warnings": cap_warnings(study),
-        "clipped": clipped(study),
-        "datasets": [_dataset(card) for card in facts.get("datasets") or []],
-        "samples": samples(study),
-        "failures": [_failure(run) for run in study.runs if run.status == "failed"],
-        "missing": findings.missing_cells(study, drawn),
-        "owed": [str(cell) for cell in facts.get("owed") or []],
-        "runs": [{"run": run, "learned": dict((facts.get("learned") or {}).get(run.id) or {})} for run in study.runs],
-        "conditions": conditions_used(study),
-        "sweep": str(facts.get("sweep") or ""),
-        "provenance": _provenance(facts),
-        "stages": _pairs(facts.get("stages") or {}),
-        "versions": _pairs(facts.get("versions") or {}),
+        "name": study.facts.get("name") or "study",
+        "question": str(study.facts.get("question") or ""),
+        "answer": list(answer["sentences"]),
+        "warnings": list(answer["warnings"]),
+        "failures": failures["failures"],
+        "missing": failures["missing"],
+        "owed": failures["owed"],
+        "conditions": contents["provenance"].values["conditions"],
+        "final": _plain(contents["final"].tables["final"].to_dicts()) if "final" in contents["final"].tables else [],
+        "sections": {
+            name: {"nothing": content.nothing, "tables": {key: _plain(table.to_dicts()) for key, table in content.tables.items()}}
+            for name, content in contents.items()
+        },
     }
 
 
-def card_note(card: BenchmarkCard) -> str:
-    """What a reader must know of a benchmark; a refusal is found by its phrases, and the report says so."""
-    refusal = "phrase match, not judged" if card.kind == "refusal" else ""
-    return card.note if refusal in card.note else "; ".join(part for part in (refusal, card.note) if part)
+def _plain(value: Any) -> Any:
+    """JSON of a value, in which what is no number is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    return value
 
 
-def clipped(study: StudyTables) -> list[dict[str, Any]]:
-    """How many attempts at each benchmark had a smaller cap than it asks for, since the model has no more positions.
-
-    Counted once where several runs share a checkpoint, as they do step 0.
-    """
-    asked = dict(study.facts.get("max_tokens") or {})
-    caps: dict[str, dict[tuple[str, str, int], int]] = {}
-    for cell in study.attempts:
-        caps.setdefault(cell.benchmark, {}).update({(each.asked_of, each.problem_id, each.sample): each.cap for each in cell.attempts})
-    return [
-        {
-            "benchmark": card.benchmark,
-            "max_tokens": asked[card.benchmark],
-            "num_attempts": len(caps[card.benchmark]),
-            "num_clipped": sum(cap < asked[card.benchmark] for cap in caps[card.benchmark].values()),
-        }
-        for card in benchmark_cards(study)
-        if card.benchmark in asked and card.benchmark in caps
-    ]
-
-
-def samples(study: StudyTables) -> list[dict[str, Any]]:
-    """A few problems of each benchmark as one run answered them at its first and at its last step, those that changed verdict first."""
-    labels = run_labels([run for run in study.runs if run.status != "failed"])
-    attempts = find_attempts(study)
-    shown: list[dict[str, Any]] = []
-    for each in study_trajectories(study):
-        if any(sample["benchmark"] == each.benchmark for sample in shown):
-            continue
-        steps = [point.step for point in each.points if attempts(each.run.id, point.step, each.benchmark)]
-        if not steps:
-            continue
-        by_step = {step: _first_samples(attempts(each.run.id, step, each.benchmark) or ()) for step in {steps[0], steps[-1]}}
-        problems = _interesting(by_step[steps[0]], by_step[steps[-1]])[:SAMPLES_PER_BENCHMARK]
-        for problem in problems:
-            sides = [{"step": step, "attempt": _shown(by_step[step][problem])} for step in sorted(by_step) if problem in by_step[step]]
-            shown.append({"benchmark": each.benchmark, "label": labels[each.run.id], "problem": problem, "sides": sides})
-    return shown
-
-
-def _first_samples(graded: Sequence[GradedAttempt]) -> dict[str, GradedAttempt]:
-    return {attempt.problem_id: attempt for attempt in sorted(graded, key=lambda attempt: -attempt.sample)}
-
-
-def _interesting(first: Mapping[str, GradedAttempt], last: Mapping[str, GradedAttempt]) -> list[str]:
-    """The problems at both steps by id, one that was gained and one that was lost in front: neither side is picked to please."""
-    both = sorted(set(first) & set(last))
-    gained = [item for item in both if first[item].verdict != "correct" and last[item].verdict == "correct"][:1]
-    lost = [item for item in both if first[item].verdict == "correct" and last[item].verdict != "correct"][:1]
-    return [*gained, *lost, *(item for item in both if item not in (*gained, *lost))]
-
-
-def _shown(attempt: GradedAttempt) -> dict[str, Any]:
-    left_out = len(attempt.text) - SHOWN_CHARACTERS
-    half = SHOWN_CHARACTERS // 2
-    text = attempt.text if left_out <= 0 else f"{attempt.text[:half]}\n[… {left_out:,} characters left out …]\n{attempt.text[-half:]}"
-    return asdict(attempt) | {"text": text}
-
-
-def _failure(run: Run) -> dict[str, str]:
-    return {"run": run.id, "name": run.name, "error": run.error or "no error was recorded"}
-
-
-def _dataset(card: Mapping[str, Any]) -> dict[str, Any]:
-    """A data set's card with every known key, and the rest by name."""
-    known: dict[str, Any] = {key: card.get(key) for key in KNOWN_CARD_KEYS}
-    return known | {
-        "verdicts": dict(card.get("verdicts") or {}),
-        "rest": _pairs({k: v for k, v in card.items() if k not in KNOWN_CARD_KEYS}),
-    }
-
-
-def _provenance(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    shown = {key: facts[key] for key in ("git_commit", "device", "seeds") if key in facts}
-    return _pairs(shown | {key: value for key, value in facts.items() if key not in KNOWN_FACTS})
-
-
-def _pairs(values: Any) -> list[tuple[str, str]]:
-    """Names and values as text; a list of records, as stages may come, is shown record by record."""
-    items = values.items() if isinstance(values, Mapping) else enumerate(values)
-    return [(str(key), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)) for key, value in items]
+def _write_tables(directory: Path, content: Content) -> list[str]:
+    """The names of a section's tables, each written as Parquet and as CSV."""
+    names = []
+    for name, table in content.tables.items():
+        table.write_parquet(directory / f"{name}.parquet")
+        table.write_csv(directory / f"{name}.csv")
+        names += [f"{name}.parquet", f"{name}.csv"]
+    return names
 
 
 def _share(value: float | None) -> str:
@@ -208,3 +138,18 @@ def _points(value: float | None) -> str:
 
 def _count(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else "not recorded" if value is None else str(value)
+
+
+def _p_value(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
+
+
+def _estimate(value: Any, scale: float = 1.0, digits: int = 3, sign: bool = False) -> str:
+    """A value with its 95 % interval in square brackets, a dash where it is missing."""
+    if value is None or value.value is None:
+        return "–"
+    mark = "+" if sign else ""
+    text = f"{scale * value.value:{mark},.{digits}f}"
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} [{scale * value.low:,.{digits}f}, {scale * value.high:,.{digits}f}]"

@@ -38,7 +38,8 @@ class StudyTables:
     `problems`, `verdicts` as verdict -> count, `num_dropped`, and whatever else is worth showing), `owed` (a list of cells in words) and
     `examined_at` (benchmark -> "all", "final" or a list of steps: other checkpoints are not missing, they were never asked),
     `max_tokens` (benchmark -> new tokens that it asks for), `declared` (what the names of models, data sets and benchmarks stand
-    for) and `learned` (run id -> `num_rows`, `num_dropped`, `num_truncated`);
+    for), `parameters` (model -> how many), `planned` (what `pricing.cost` says) and `learned` (run id -> `num_rows`, `num_dropped`,
+    `num_truncated`);
     every other key is shown as it is.
     """
 

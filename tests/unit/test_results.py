@@ -46,8 +46,7 @@ class Sat:
         return findings(self.lab, found, [self.exam], self.datasets, "name: small")
 
     def page(self) -> str:
-        context = report.build_context(self.findings().tables) | {"files": [], "figures": {"accuracy": "", "length": "", "shares": ""}}
-        return report.render(context)
+        return report.render(report.build_context(self.findings().tables))
 
 
 def right(exam: Exam) -> list[str]:

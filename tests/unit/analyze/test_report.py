@@ -9,8 +9,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ray_study.analyze.findings import BESIDE, answer, beside, changes, final_table
-from ray_study.analyze.report import build_context, card_note, render, write_report
+from ray_study.analyze.answer import sentence
+from ray_study.analyze.findings import BESIDE, beside, changes, final_table
+from ray_study.analyze.page.first import card_note
+from ray_study.analyze.page.sections import SECTIONS
+from ray_study.analyze.report import build_context, make_contents, render, write_report
 from ray_study.analyze.study_tables import ScoredAttempts, StudyTables, read_study, schema_of
 from ray_study.rows import GradedAttempt, Run, Score
 
@@ -39,7 +42,7 @@ class Page(HTMLParser):
 
 def page_of(study: StudyTables) -> Page:
     """The page without its pictures, which are drawn elsewhere and take seconds."""
-    return Page(render(build_context(study) | {"files": ["scores.csv"], "figures": {"accuracy": "", "length": "", "shares": ""}}))
+    return Page(render(build_context(study)))
 
 
 def with_text(study: StudyTables, text: str) -> StudyTables:
@@ -64,19 +67,7 @@ def test_the_report_is_written_whole_and_read_back_equal(small: StudyTables, tmp
     page = write_report(tmp_path, small)
     assert page == tmp_path / "report" / "index.html"
     found = Page(page.read_text(encoding="utf-8"))
-    assert found.sections == [
-        "question",
-        "answer",
-        "trajectories",
-        "shapes",
-        "length",
-        "shares",
-        "final",
-        "data",
-        "samples",
-        "failures",
-        "provenance",
-    ]
+    assert found.sections == [section.name for section in SECTIONS]
     links = [value for name, value in found.attributes if name == "href" and not value.startswith("#")]
     assert links
     assert all((page.parent / link).exists() for link in links)
@@ -130,7 +121,7 @@ def test_a_missing_score_is_called_missing_and_never_zero(make_study: MakeStudy)
     (change,) = changes(study)
     assert change.last is None
     assert change.num_missing == 1
-    assert "missing at step 40" in answer(study, [change])[0]
+    assert "missing at step 40" in sentence(change)
     assert final_table(study)["last_value"].to_list() == [None]
     assert "not scored" in page_of(study).text
 
@@ -141,7 +132,7 @@ def test_the_answer_says_whether_intervals_overlap_and_what_pairing_finds(make_s
         assert change.first is not None
         assert change.last is not None
         apart = (change.last.low or 0) > (change.first.high or 0)
-        (text,) = [sentence for sentence in answer(study, [change]) if sentence.startswith("math-500")]
+        text = sentence(change)
         assert ("do not overlap" in text) == apart
         assert f"{change.first.value:.3f} [" in text
         assert "On the same 200 items" in text
@@ -158,9 +149,9 @@ def test_step_zero_of_a_run_that_never_had_its_own_is_compared_through_its_weigh
 def test_a_failed_run_is_listed_with_its_error_and_in_no_table(make_study: MakeStudy) -> None:
     """Trap T8."""
     study = make_study(benchmarks=("math-500",), failed=("math-nocot",), steps=(0, 10))
-    context = build_context(study)
-    assert [failure["error"] for failure in context["failures"]] == ["loss is not finite"]
-    assert {change.run for change in context["changes"]} == {study.runs[0].id}
+    contents = make_contents(study)
+    assert [failure["error"] for failure in contents["failures"].values["failures"]] == ["loss is not finite"]
+    assert {change.run for change in contents["final"].values["changes"]} == {study.runs[0].id}
     assert "loss is not finite" in page_of(study).text
 
 
@@ -201,7 +192,7 @@ def test_the_facts_of_data_sets_and_stages_are_all_shown(small: StudyTables) -> 
 )
 def test_every_shape_of_study_has_a_page(changes_of_study: dict[str, object], make_study: MakeStudy) -> None:
     study = make_study(benchmarks=("math-500", "advbench"), num_items=8, **changes_of_study)
-    assert len(page_of(study).sections) == 11
+    assert len(page_of(study).sections) == len(SECTIONS)
     assert final_table(study).schema == final_table(StudyTables()).schema
 
 
