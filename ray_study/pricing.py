@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ray_study.config import Study
+from ray_study.fitting import workers_of
 from ray_study.grid import PlannedRun, planned
 from ray_study.models import facts
 from ray_study.plan import saved_or_none, steps_of
@@ -50,7 +51,7 @@ def _training_cost(study: Study, run: PlannedRun) -> tuple[float | None, float |
     if accelerator is None:
         return tokens, flops, None
     peak = accelerator.peak_teraflops * 1e12
-    seconds = training_seconds(flops, peak_flops_per_second=peak, utilisation=UTILISATION, num_workers=resources.workers)
+    seconds = training_seconds(flops, peak_flops_per_second=peak, utilisation=UTILISATION, num_workers=workers_of(study, run))
     return tokens, flops, seconds / 3600
 
 

@@ -9,7 +9,8 @@ from typing import Literal
 from scipy import special
 
 from ray_study.analyze.dips import LEVEL, PLAUSIBLE_DEPTH, POWER_80
-from ray_study.analyze.statistics import Estimate, wilson_interval
+from ray_study.analyze.intervals import wilson_interval
+from ray_study.analyze.statistics import Estimate
 
 Verdict = Literal["agrees", "differs", "not comparable"]
 

@@ -9,10 +9,11 @@ from ray_study.analyze.asymmetry import PathPoint
 from ray_study.analyze.comparisons import item_means, paired_difference
 from ray_study.analyze.dips import LEVEL, PLAUSIBLE_DEPTH, POWER_80
 from ray_study.analyze.findings import ByStep, Change
+from ray_study.analyze.intervals import t_interval
 from ray_study.analyze.judged import MEANS
 from ray_study.analyze.lengths import Z_95
 from ray_study.analyze.sides import HARM
-from ray_study.analyze.statistics import NOTHING, Estimate, t_interval
+from ray_study.analyze.statistics import NOTHING, Estimate
 from ray_study.analyze.study_tables import StudyTables
 from ray_study.rows import Score
 

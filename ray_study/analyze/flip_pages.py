@@ -56,7 +56,7 @@ class FlowLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlipIndex:
-    """What was written of flips, for the section of the report (`flips_section.html`, in which this is `flips`)."""
+    """What was written of flips, for the section of the report (`page/flips.html`)."""
 
     path: Path
     href: str
@@ -133,11 +133,6 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("ray_study", "analyze"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-
-
-def render_section(index: FlipIndex) -> str:
-    """The section of a report on flips as HTML, in which every text is escaped."""
-    return _environment().get_template("flips_section.html").render(flips=index)
 
 
 def _write(path: Path, text: str) -> int:

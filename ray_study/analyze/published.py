@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 import polars as pl
 
-from ray_study.analyze.statistics import wilson_interval
+from ray_study.analyze.intervals import wilson_interval
 from ray_study.analyze.study_tables import frame, schema_of
 
 Unit = Literal["percent", "reward", "points_over_base"]

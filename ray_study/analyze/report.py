@@ -7,7 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ def write_report(directory: Path, study: StudyTables) -> Path:
     names = write_tables(report / "data", study)
     contents = make_contents(study)
     figures: dict[str, list[Path]] = {}
+    for name, content in contents.items():
+        if content.write is not None:
+            further, written_there = content.write(report)
+            contents[name] = replace(content, values={**content.values, **further})
+            names += written_there
     for content in contents.values():
         names += _write_tables(report / "data", content)
         figures |= {name: plots.save(draw(), report / "figures", name) for name, draw in content.figures.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -73,6 +74,8 @@ class Content:
     """File name -> table: written as CSV and Parquet, and into `report.json`."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Path below the report's directory -> the text of a file beside the page."""
+    write: Callable[[Path], tuple[Mapping[str, Any], list[str]]] | None = None
+    """Writes pages of its own below the report's directory, before the page itself: further values, and the names of what is in `data/`."""
     nothing: str = ""
     """Why there is nothing to say, in one line, which then is all that the section shows."""
 

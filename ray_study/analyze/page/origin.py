@@ -15,7 +15,7 @@ from ray_study.rows import Run
 
 KNOWN_FACTS = (
     *("name", "question", "sweep", "versions", "seeds", "git_commit", "stages", "device", "datasets", "owed", "learned", "max_tokens"),
-    *("judge_validation", "parameters", "planned"),
+    *("judge_validation", "parameters", "planned", "declared"),
 )
 KNOWN_CARD_KEYS = ("name", "examples", "teacher", "problems", "verdicts", "num_dropped")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ray_study.analyze.page.compare import datasets
 from ray_study.analyze.page.content import Section
 from ray_study.analyze.page.first import answer_section, dips, question, trajectories
+from ray_study.analyze.page.flips import flips
 from ray_study.analyze.page.lengths import form, length
 from ray_study.analyze.page.origin import data, failures, provenance
+from ray_study.analyze.page.paper import paper
 from ray_study.analyze.page.safety import safety
 from ray_study.analyze.page.scores import final
 from ray_study.analyze.page.size import size
@@ -25,9 +27,11 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="safety", title="Safety", make=safety),
     Section(name="procedures", title="Procedures in the texts", make=procedures, short="Procedures"),
     Section(name="variance", title="Where the spread comes from", make=variance, short="Variance"),
+    Section(name="paper", title="Against the paper", make=paper, short="Paper"),
     Section(name="final", title="Every benchmark", make=final, short="Final table"),
     Section(name="data", title="Teachers and data sets", make=data, short="Data"),
     Section(name="samples", title="Responses, first and last step", make=samples, short="Responses"),
+    Section(name="flips", title="Which items flipped", make=flips, short="Flips"),
     Section(name="failures", title="What failed, and what is owed", make=failures, short="Failures"),
     Section(name="provenance", title="How it was made", make=provenance, short="Provenance"),
 )

@@ -7,16 +7,15 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ray_study.analyze.against import AgainstPaper, against_paper, sentences
-from ray_study.analyze.against_page import FILES, paper_section
 from ray_study.analyze.findings import changes
+from ray_study.analyze.page.content import gather
+from ray_study.analyze.page.paper import paper
 from ray_study.analyze.paper_claims import JUDGES, JudgedClaim, claims, judge_claims, role
 from ray_study.analyze.published import cells
 from ray_study.analyze.study_tables import StudyTables
@@ -245,12 +244,12 @@ def test_a_claim_that_nothing_of_ours_is_about_is_not_comparable(make_study: Cal
     assert {(row.verdict, row.benchmark) for row in rows} == {("not comparable", "")}
 
 
-def test_the_section_is_escaped_and_its_tables_are_written(tmp_path: Path) -> None:
+def test_the_section_is_escaped_and_has_its_tables() -> None:
     study = replica(PRINTED | {40: 0.2})
-    context = paper_section(replace(study, runs=[replace(study.runs[0], name="<i>", dataset="chains")]), [], tmp_path)
-    environment = Environment(loader=PackageLoader("ray_study", "analyze"), autoescape=True, undefined=StrictUndefined)
-    text = environment.get_template("against_section.html").render(paper=context)
+    content = paper(gather(replace(study, runs=[replace(study.runs[0], name="<i>", dataset="chains")])))
+    environment = Environment(loader=PackageLoader("ray_study.analyze", "page"), autoescape=True, undefined=StrictUndefined)
+    text = environment.get_template("paper.html").render(s=content.values)
     assert "differs" in text
     assert "<i>" not in text
-    assert {path.name for path in tmp_path.iterdir()} == set(FILES)
-    assert pl.read_parquet(tmp_path / "against_paper.parquet")["verdict"].to_list() == ["agrees", "agrees", "differs", "agrees"]
+    assert content.tables["against_paper"]["verdict"].to_list() == ["agrees", "agrees", "differs", "agrees"]
+    assert set(content.tables) == {"against_paper", "paper_claims"}

@@ -8,16 +8,23 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ray_study.analyze import flip_choice
 from ray_study.analyze.flip_choice import FOLDED_FROM, ITEMS_A_PAGE, WHOLE_CHARACTERS, choose, file_stem, shown
-from ray_study.analyze.flip_pages import Bounds, render_section, write_flips
+from ray_study.analyze.flip_pages import Bounds, FlipIndex, write_flips
 from ray_study.analyze.flip_pairs import compared, default_pairs
 from ray_study.analyze.study_tables import ScoredAttempts, StudyTables
 from ray_study.rows import GradedAttempt
 
 MakeStudy = Callable[..., StudyTables]
 EVIL = "</pre></style></title><script>alert(1)</script><img src=x onerror=alert(1)><a href='javascript:alert(1)'>x</a>\" onclick=\"alert(1)"
+
+
+def render_section(index: FlipIndex) -> str:
+    """The report's section on flips."""
+    loader = PackageLoader("ray_study.analyze", "page")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("flips.html").render(s={"index": index})
 
 
 class Page(HTMLParser):

@@ -85,7 +85,7 @@ def test_the_page_needs_no_network_and_no_script(small: StudyTables, tmp_path: P
     found = Page(write_report(tmp_path, small).read_text(encoding="utf-8"))
     assert not {"script", "link", "iframe", "object"} & set(found.tags)
     addresses = [value for name, value in found.attributes if name in ("src", "href", "srcset", "action")]
-    assert all(value.startswith(("data:image/svg+xml;base64,", "#", "figures/", "data/")) for value in addresses)
+    assert all(value.startswith(("data:image/svg+xml;base64,", "#", "figures/", "data/", "flips/")) for value in addresses)
     assert "viewport" in [value for name, value in found.attributes if name == "name"]
     assert "prefers-color-scheme" in found.text
     assert not any(name.startswith("on") for name, _ in found.attributes)
