@@ -15,6 +15,7 @@ from ray_study.analyze.lengths import Z_95
 from ray_study.analyze.sides import HARM
 from ray_study.analyze.statistics import NOTHING, Estimate
 from ray_study.analyze.study_tables import StudyTables
+from ray_study.analyze.trajectories import benchmark_cards
 from ray_study.rows import Score
 
 Attempts = Mapping[tuple[str, str], ByStep]
@@ -39,13 +40,19 @@ def answer(study: StudyTables, found: Sequence[Change], attempts: Attempts, path
     beyond = [change for change in found if change.group in ("out_of_domain", "general")]
     safety = [change for change in found if change.group == "safety"]
     return [
-        _sentence("In domain", in_domain, attempts) or "In domain nothing is known: the study has no in-domain benchmark.",
+        _sentence("In domain", in_domain, attempts) or f"In domain nothing is known: {_why(study, ('in_domain',))}.",
         _sentence("Out of domain and in general", beyond, attempts)
-        or "Out of domain and in general nothing is known: the study has no such benchmark.",
+        or f"Out of domain and in general nothing is known: {_why(study, ('out_of_domain', 'general'))}.",
         f"{_changes('In safety', safety, attempts)}{_cost(paths)}."
         if safety
-        else "What it cost in safety is not known: the study has no safety benchmark.",
+        else f"What it cost in safety is not known: {_why(study, ('safety',))}.",
     ]
+
+
+def _why(study: StudyTables, groups: Sequence[str]) -> str:
+    """Why nothing is known of some groups: no benchmark, or none that was scored."""
+    owed = [card.benchmark for card in benchmark_cards(study) if card.group in groups]
+    return f"{', '.join(owed)} has no score yet" if owed else "the study has no such benchmark"
 
 
 def _has_score(change: Change) -> bool:

@@ -84,9 +84,8 @@ def _ends(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _figure(material: Material, rows: Sequence[Mapping[str, Any]]) -> Any:
     """The share of attempts that show each procedure over steps, a panel a procedure and a line an arm."""
     panels: dict[tuple[str, str], list[Series]] = {}
-    for number, name in enumerate(NAMES):
-        # Two rows of two panels.
-        key = ("" if number < 2 else " ", name)
+    for name in NAMES:
+        key = ("", name)
         panels[key] = []
         for run in dict.fromkeys(row["run"] for row in rows):
             own = [row for row in rows if (row["run"], row["procedure"]) == (run, name)]

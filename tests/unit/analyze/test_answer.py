@@ -33,7 +33,13 @@ def test_what_was_not_measured_is_said_to_be_unknown(make_study: MakeStudy) -> N
     first, second, third = sentences(make_study(benchmarks=("math-500",), num_items=20, steps=(0, 640)))
     assert "math-500" in first
     assert second == "Out of domain and in general nothing is known: the study has no such benchmark."
-    assert third == "What it cost in safety is not known: the study has no safety benchmark."
+    assert third == "What it cost in safety is not known: the study has no such benchmark."
+
+
+def test_a_benchmark_that_is_not_scored_yet_is_not_said_to_be_absent(make_study: MakeStudy) -> None:
+    study = make_study(benchmarks=("math-500", "advbench"), num_items=8, steps=(0, 10))
+    study = replace(study, scores=[each for each in study.scores if each.benchmark != "advbench"])
+    assert sentences(study)[2] == "What it cost in safety is not known: advbench has no score yet."
 
 
 def test_a_change_that_holm_takes_back_is_not_claimed(make_study: MakeStudy) -> None:
