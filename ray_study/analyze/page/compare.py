@@ -110,7 +110,9 @@ def _paired(before: list[dict[str, float]], after: list[dict[str, float]], clust
 
 def _figure(material: Material, rows: list[dict[str, Any]]) -> Any:
     """The difference over steps, a panel a benchmark and pair of data sets, a line a model."""
-    runs = {arm.label: arm.runs[0].id for arm in material.arms}
+    # A run of each model, all of one data set where they can be: so colours stand for models.
+    first = {arm.model: arm.runs[0].id for arm in reversed(material.arms)}
+    runs = {arm.label: first[arm.model] for arm in material.arms}
     panels: dict[tuple[str, str], list[Series]] = {}
     for row in rows:
         panels.setdefault((row["benchmark"], f"{row['other_dataset']} less {row['dataset']}"), [])
