@@ -23,6 +23,9 @@ LOCAL_CPUS = 8
 REACH_SECONDS = 10.0
 """How long a cluster's head may take to accept a connection."""
 
+_TOO_SLOW = ("timed out during startup", "dashboard.log", "dashboard.err")
+"""What Ray says where a process of its node, or its dashboard, was not there in time."""
+
 log = logging.getLogger(__name__)
 
 # Polls that wait for people by default wait for tests here; set before any worker starts.
@@ -114,7 +117,7 @@ def _start_own(**options: Any) -> None:
             ray.init(address="local", **options)
         # Ray raises nothing narrower when its node does not come up in time.
         except Exception as error:
-            if left == 0 or "timed out during startup" not in str(error):
+            if left == 0 or not any(words in str(error) for words in _TOO_SLOW):
                 raise
             log.warning("Ray did not start in time; trying again")
             ray.shutdown()

@@ -11,14 +11,17 @@ from ray_study.rows import Attempt
 from ray_study.serving import Pool, Turn
 from ray_study.store import Workspace
 
+Owed = tuple[Workspace, generate.Shard, str]
+"""Where the attempts of a shard go, the shard, and what it is of for people: the name of a benchmark."""
 
-def answer_shards(pool: Pool, path: str, work: Sequence[tuple[Workspace, generate.Shard]], progress: Callable[[str], None]) -> None:
+
+def answer_shards(pool: Pool, path: str, work: Sequence[Owed], progress: Callable[[str], None]) -> None:
     """Asks all shards at once and writes each as soon as it is answered.
 
     The first that fails cancels those that are not begun; those that are come to their end and are written too, so that the pool is
     free when this returns and nothing that was answered is lost. Then its error is raised.
     """
-    futures = {pool.submit(path, shard.requests, shard.sampling): (workspace, shard) for workspace, shard in work}
+    futures = {pool.submit(path, shard.requests, shard.sampling, label=label): (workspace, shard) for workspace, shard, label in work}
     error: Exception | None = None
     turns: list[Turn] = []
     for future in as_completed(futures):

@@ -103,7 +103,7 @@ def _by_pool(lab: Lab, name: str, owed: Mapping[str, Sequence[Problem]], workspa
 
     pool: Pool
     with lab.engines.use(directory, lab.study.resources.evaluate, settings) as pool:
-        answer_shards(pool, directory, [(workspace, shard(each)) for each in owed], lab.progress)
+        answer_shards(pool, directory, [(workspace, shard(each), f"judge {name}") for each in owed], lab.progress)
 
 
 def _by_server(lab: Lab, name: str, owed: Mapping[str, Sequence[Problem]], workspace: Workspace) -> None:

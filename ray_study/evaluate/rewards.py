@@ -43,7 +43,9 @@ def score_shards(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], wo
     }
     lab.progress(f"judge {name}: {sum(map(len, owed.values()))} conversations to score")
     with lab.engines.use_scorer(str(directory), lab.study.resources.evaluate, model) as pool:
-        futures = {pool.submit(conversations): shard for shard, conversations in asked.items()}
+        futures = {
+            pool.submit(conversations, label=f"judge {name} from {owed[shard][0].id} on"): shard for shard, conversations in asked.items()
+        }
         try:
             for future in as_completed(futures):
                 shard = futures[future]

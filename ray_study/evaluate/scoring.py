@@ -128,8 +128,8 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
             workspace.keep(shard.name for shard in shards)
             owed[exam.name] = [(workspace, shard) for shard in shards]
         # Two exams that differ only in how answers are read share them: each is asked once.
-        shared = {(workspace.path, shard.name): (workspace, shard) for pairs in owed.values() for workspace, shard in pairs}
-        work = [(workspace, shard) for workspace, shard in shared.values() if shard.name not in workspace.shards()]
+        shared = {(workspace.path, shard.name): (workspace, shard, exam) for exam, pairs in owed.items() for workspace, shard in pairs}
+        work = [each for each in shared.values() if each[1].name not in each[0].shards()]
         if work:
             # One identity a model of the sweep, or fewer; where there is no sweep, one model is scored after the other.
             identities = len(lab.study.sweep.model) if "sweep" in lab.study.model_fields_set else 1

@@ -38,7 +38,7 @@ class Handle:
     serving: Manifest
 
     def ask(
-        self, checkpoint: str, requests: Sequence[Request], sampling: Sampling, *, given_up: Callable[[], bool] = _never
+        self, checkpoint: str, requests: Sequence[Request], sampling: Sampling, *, given_up: Callable[[], bool] = _never, label: str = ""
     ) -> list[Reply]:
         """The replies of one shard in the order of its requests, all by exactly this checkpoint.
 
@@ -47,6 +47,7 @@ class Handle:
             requests: the prompts.
             sampling: how each is answered.
             given_up: whether nobody wants the replies any more.
+            label: what the shard is of, for people: the name of a benchmark.
 
         Raises:
             SwapRefused: the checkpoint is damaged, of another identity, or could not be attested.
@@ -55,6 +56,7 @@ class Handle:
         if not requests:
             return []
         manifest = self._manifest(checkpoint)
+        what = f"{label} of {checkpoint}" if label else checkpoint
         with in_our_words():
             for loss in range(MAX_LOSSES + 1):
                 try:
@@ -63,13 +65,13 @@ class Handle:
                     lost = f"{loss + 1} of {MAX_LOSSES + 1}"
                     log.warning(
                         "a shard of %s from %r on was lost with its replica (%s): %s",
-                        checkpoint,
+                        what,
                         requests[0].problem_id,
                         lost,
                         in_words(error),
                     )
         raise PoolUnavailable(
-            f"a shard of {len(requests)} prompts of {checkpoint}, from {requests[0].problem_id!r} to {requests[-1].problem_id!r}, was lost "
+            f"a shard of {len(requests)} prompts of {what}, from {requests[0].problem_id!r} to {requests[-1].problem_id!r}, was lost "
             f"with its replica {MAX_LOSSES + 1} times; look into Serve's logs, and lower max_num_seqs or kv_cache_megabytes if memory "
             "ran out"
         )

@@ -83,6 +83,15 @@ class Held:
         mark = digest(asdict(manifest))
         if mark in self._refused:
             raise SwapRefused(self._refused[mark])
+        # Said before the files are read: those of a large checkpoint take longer than Serve bears with a replica whose engine is gone, and
+        # another replica in its place would cost its shards once more.
+        self.is_starting = self.engine.is_dead
+        try:
+            return await self._load(directory, manifest, mark, drained_seconds)
+        finally:
+            self.is_starting = False
+
+    async def _load(self, directory: Path, manifest: Manifest, mark: str, drained_seconds: float) -> Turn:
         clock = _Clock()
         await asyncio.to_thread(attest.check_before, directory, manifest, self._serving)
         before, self._before = self._before, None

@@ -81,9 +81,9 @@ class Pool:
         self._admission = Admission(self.num_live, most_replicas=resources.replicas, shards_each=num_shards)
         self._threads = ThreadPoolExecutor(max_workers=self.num_slots, thread_name_prefix=application)
 
-    def submit(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling) -> Future[list[Reply]]:
-        """The future replies of one shard; errors as in `Handle.ask`."""
-        return self._threads.submit(self._ask, checkpoint, requests, sampling)
+    def submit(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling, *, label: str = "") -> Future[list[Reply]]:
+        """The future replies of one shard; what `label` is and errors as in `Handle.ask`."""
+        return self._threads.submit(self._ask, checkpoint, requests, sampling, label)
 
     def ask(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling) -> list[Reply]:
         """The replies of one shard, waited for."""
@@ -116,8 +116,8 @@ class Pool:
         """Closes the pool."""
         self.close()
 
-    def _ask(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling) -> list[Reply]:
+    def _ask(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling, label: str) -> list[Reply]:
         with self._admission.of(checkpoint):
             if self._closing.is_set():
                 raise PoolUnavailable("the pool was closed before the shard was asked")
-            return self.handle.ask(checkpoint, requests, sampling, given_up=self._closing.is_set)
+            return self.handle.ask(checkpoint, requests, sampling, given_up=self._closing.is_set, label=label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,11 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from ray import serve
 
 from ray_study.config import Model, ServeResources
+from ray_study.ray_cluster import in_words
 from ray_study.serving import applications
 from ray_study.serving.errors import LOST, in_our_words
 from ray_study.serving.handle import MAX_LOSSES
 from ray_study.serving.scorer import Scorer
 from ray_study.serving.words import EngineSettings, PoolUnavailable, Scored
+
+log = logging.getLogger(__name__)
 
 SHARDS_AT_ONCE = 2
 """One that is scored, and one that waits to be next."""
@@ -52,12 +56,12 @@ class RewardPool:
         self._handle = serve.get_app_handle(application)
         self._threads = ThreadPoolExecutor(max_workers=resources.replicas * SHARDS_AT_ONCE, thread_name_prefix=application)
 
-    def submit(self, conversations: Sequence[tuple[int, ...]]) -> Future[list[Scored]]:
-        """The future scores of a shard, in its order.
+    def submit(self, conversations: Sequence[tuple[int, ...]], *, label: str) -> Future[list[Scored]]:
+        """The future scores of a shard, in its order; `label` says for people what it is of.
 
         PoolUnavailable is its error where replicas died under it again and again, or the pool was closed.
         """
-        return self._threads.submit(self._ask, list(conversations))
+        return self._threads.submit(self._ask, list(conversations), label)
 
     def stop(self) -> None:
         """Whatever is asked and not begun ends with `PoolUnavailable`."""
@@ -69,14 +73,16 @@ class RewardPool:
         self.stop()
         applications.delete(self._application)
 
-    def _ask(self, conversations: list[tuple[int, ...]]) -> list[Scored]:
+    def _ask(self, conversations: list[tuple[int, ...]], label: str) -> list[Scored]:
         with in_our_words():
-            for _ in range(MAX_LOSSES + 1):
+            for loss in range(MAX_LOSSES + 1):
                 if self._closing.is_set():
                     raise PoolUnavailable("the pool of the reward model was closed before the shard was scored")
                 try:
                     scored: list[Scored] = self._handle.score.remote(conversations).result()
-                except LOST:
+                except LOST as error:
+                    lost = f"{loss + 1} of {MAX_LOSSES + 1}"
+                    log.warning("a shard of %s was lost with its replica (%s): %s", label, lost, in_words(error))
                     continue
                 return scored
-        raise PoolUnavailable(f"a shard of {len(conversations)} conversations was lost with its replica {MAX_LOSSES + 1} times")
+        raise PoolUnavailable(f"a shard of {len(conversations)} conversations of {label} was lost with its replica {MAX_LOSSES + 1} times")

@@ -45,7 +45,8 @@ def replies(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:
 class Scoring:
     """Stands for the pool of a reward model, which likes long conversations; one of a thousand tokens is too long for it."""
 
-    def submit(self, conversations: Sequence[tuple[int, ...]]) -> Future[list[Scored]]:
+    def submit(self, conversations: Sequence[tuple[int, ...]], *, label: str) -> Future[list[Scored]]:
+        del label
         done: Future[list[Scored]] = Future()
         done.set_result([self._scored(len(ids)) for ids in conversations])
         return done
@@ -90,8 +91,8 @@ class Answering:
     def stop(self) -> None:
         self.stopped.set()
 
-    def submit(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling) -> Future[list[Reply]]:
-        del sampling
+    def submit(self, checkpoint: str, requests: Sequence[Request], sampling: Sampling, *, label: str) -> Future[list[Reply]]:
+        del sampling, label
         self.submitted.append(self._threads.submit(self._ask, checkpoint, requests))
         return self.submitted[-1]
 

@@ -19,10 +19,11 @@ print("engine", os.getpid(), flush=True)
 time.sleep(600)
 """
 
-# What stands between a replica and its engine's ranks: vLLM's own process.
+# What stands between a replica and its engine's ranks: vLLM's own process. It starts a rank for each program that it is given.
 BETWEEN = """
 import os, subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", sys.argv[2], sys.argv[1]])
+for program in sys.argv[2:]:
+    subprocess.Popen([sys.executable, "-c", program, sys.argv[1]])
 print("between", os.getpid(), flush=True)
 time.sleep(600)
 """
@@ -52,7 +53,7 @@ def start(started: dict[str, int], *programs: str) -> subprocess.Popen[str]:
     started["replica"] = replica.pid
     assert replica.stdout is not None
     for _ in programs:
-        name, process = replica.stdout.readline().split()
+        name, _, process = replica.stdout.readline().rpartition(" ")
         started[name] = int(process)
     return replica
 
@@ -82,6 +83,15 @@ def test_the_process_between_a_replica_and_its_engine_ends_too(started: dict[str
     replica.wait()
     assert ends(started["engine"]), "an engine outlived its replica"
     assert ends(started["between"]), "vLLM's own process outlived its replica"
+
+
+def test_all_ranks_of_a_tensor_parallel_engine_end_with_its_replica(started: dict[str, int]) -> None:
+    ranks = [ENGINE.replace('"engine"', f'"rank {number}"') for number in range(2)]
+    replica = start(started, BETWEEN, *ranks)
+    assert set(started) == {"replica", "between", "rank 0", "rank 1"}
+    replica.kill()
+    replica.wait()
+    assert [name for name, process in started.items() if name != "replica" and not ends(process)] == []
 
 
 def test_an_engine_whose_replica_is_gone_before_it_looks_does_not_begin(started: dict[str, int]) -> None:

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 class Faithless:
     """An engine that holds what it was told to load, but for the checkpoints that it never takes in."""
 
-    is_dead = False
-
     def __init__(self, directory: str, never: set[str]) -> None:
+        self.is_dead = False
         self._never = never
         self.loaded = read_manifest(Path(directory))
         self.num_swaps = 0
@@ -87,6 +86,24 @@ def test_a_checkpoint_that_cannot_be_attested_restarts_the_engine_once_and_is_th
     assert sum(engine.num_swaps for engine in bench.started) == 1
     assert bench.load(neighbour) == read_manifest(neighbour), "the pool goes on"
     assert len(bench.started) == 2
+
+
+def test_a_dead_engine_is_no_news_from_the_moment_that_another_is_on_its_way(base: Path, stranger: Path) -> None:
+    bench = Bench(base, never=set())
+    bench.started[0].is_dead = True
+
+    async def mend() -> None:
+        loading = asyncio.create_task(bench.held.load(stranger, read_manifest(stranger)))
+        # As far as the checkpoint's files, which are read in a thread.
+        await asyncio.sleep(0)
+        assert not loading.done()
+        assert bench.held.is_starting, "Serve would replace the replica while the files of its checkpoint are read"
+        turn = await loading
+        assert turn.num_starts == 1
+
+    asyncio.run(mend())
+    assert not bench.held.is_starting
+    assert [engine.loaded.fingerprint for engine in bench.started] == [read_manifest(path).fingerprint for path in (base, stranger)]
 
 
 def test_a_checkpoint_that_was_made_again_under_a_refused_ones_path_is_asked_again(base: Path, stranger: Path, tmp_path: Path) -> None:
