@@ -180,7 +180,7 @@ def warnings(study: StudyTables, found: Sequence[Change]) -> list[str]:
     if failed:
         sentences.append(f"{failed} of {len(study.runs)} runs failed and are in no curve.")
     if missing:
-        sentences.append(f"{missing} points are missing; they are drawn as gaps and counted nowhere as zero.")
+        sentences.append(f"{missing} {'point is' if missing == 1 else 'points are'} missing: drawn as gaps, counted nowhere as zero.")
     if mixed:
         sentences.append(f"{mixed} trajectories mix measuring conditions, which alone can move scores by points.")
     if any(change.group == "safety" and change.metric == HARM for change in found):

@@ -117,7 +117,7 @@ def _mark_missing(axes: Any, missing: Sequence[tuple[float, str]]) -> None:
         axes.plot([at], [0.03], marker="x", markersize=5, color=colour, transform=axes.get_xaxis_transform(), zorder=5)
     if missing:
         text = f"× {len(missing)} missing"
-        axes.text(0.99, 1.02, text, transform=axes.transAxes, fontsize=SMALL, color=GREY, ha="right", va="bottom")
+        axes.text(0.99, 0.05, text, transform=axes.transAxes, fontsize=SMALL, color=GREY, ha="right", va="bottom")
 
 
 def scale_steps(axes: Any, positions: Mapping[int, float]) -> None:

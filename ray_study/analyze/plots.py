@@ -168,6 +168,8 @@ def _drop_lenient_where_equal(found: Sequence[Trajectory]) -> list[Trajectory]:
 def new_figure(width: float, height: float) -> Figure:
     """A figure of so many inches that lays itself out and belongs to no window."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    # A browser's font may be wider than the one that the layout measures by.
+    figure.get_layout_engine().set(w_pad=0.12)
     FigureCanvasAgg(figure)
     return figure
 
