@@ -32,6 +32,7 @@ LAYERS: dict[int, set[str]] = {
             "tracking",
             "models",
             "model_files",
+            "hub",
             "places",
             "assets",
             "chat",
