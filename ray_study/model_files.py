@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from ray_study import assets
 from ray_study.config import Model, Scratch
-from ray_study.hub_files import download
+from ray_study.hub import download
 from ray_study.manifests import CANARY_TEXT, MANIFEST, Canary, Manifest, digest, hash_files, read_manifest, write_manifest
 from ray_study.models import BYTE_VOCABULARY
 

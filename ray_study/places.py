@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from ray_study.config import Model
-from ray_study.hub_files import download, hub_errors
+from ray_study.hub import download, hub_errors
 from ray_study.settings import Settings
 
 STEP_FOLDER = re.compile(r"(?:global_|checkpoint-)?step[-_]?(\d+)|checkpoint-(\d+)")

@@ -37,7 +37,7 @@ LAYERS: dict[int, set[str]] = {
             "machine",
             "models",
             "model_files",
-            "hub_files",
+            "hub",
             "places",
             "assets",
             "chat",

@@ -1,4 +1,4 @@
-"""A model's files from the Hub on this machine, and what goes wrong with the Hub as sentences."""
+"""What the Hub has of a model, on this machine, and what it says where it gives nothing."""
 
 from __future__ import annotations
 
