@@ -25,8 +25,9 @@ def suite(directory: Path, **more: object) -> str:
 
 
 def folders(root: Path, *names: str) -> Path:
+    root.mkdir()
     for name in names:
-        (root / name).mkdir(parents=True)
+        (root / name).mkdir()
     return root
 
 
