@@ -90,6 +90,7 @@ def write_run(directory: Path, number: int, num_rows: int) -> None:
                         "verdict": verdict,
                         "answer": [None if each == "unfinished" else "B" for each in verdict],
                         "lenient_verdict": verdict,
+                        "details": "",
                     },
                     schema_overrides={"answer": pl.String},
                 )
@@ -128,8 +129,9 @@ def main() -> int:
         results = context.Queue()
         reader = context.Process(target=summarise, args=(Path(root), options.rows, results))
         reader.start()
-        seconds, peak, num_scores = results.get(timeout=1200)
         reader.join()
+        assert reader.exitcode == 0
+        seconds, peak, num_scores = results.get()
     num_rows = RUNS * len(STEPS) * sum(card.num_items * card.num_samples for card in cards(options.rows))
     found = {
         "name": "summarize",

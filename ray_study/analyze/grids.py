@@ -55,6 +55,8 @@ def series_grid(
     keys = {each.key for found in panels.values() for each in found}
     styles = relabelled(run_styles([run for run in study.runs if run.id in keys]), labels or {})
     figure = new_figure(3.3 * len(columns) + (2.6 if len(columns) == 1 else 1.4), 2.3 * len(rows) + 0.6)
+    lowest = {column: row for row in rows for column in columns if (row, column) in panels}
+    alike = len({tuple(sorted({step for each in found for step in each.steps})) for found in panels.values()}) == 1
     for (row, column), found in panels.items():
         axes = figure.add_subplot(len(rows), len(columns), rows.index(row) * len(columns) + columns.index(column) + 1)
         positions = step_positions([step for each in found for step in each.steps])
@@ -65,7 +67,7 @@ def series_grid(
         dress(
             axes,
             ": ".join(part for part in (row.strip(), column) if part),
-            "step" if row == rows[-1] else "",
+            "step" if row == lowest[column] else "",
             y_label if column == columns[0] else "",
         )
         if zero_line:
@@ -73,6 +75,8 @@ def series_grid(
         if whole_share:
             axes.set_ylim(-0.03, 1.03)
         scale_steps(axes, positions)
+        # Steps that all panels share stand below each column once.
+        axes.tick_params(labelbottom=not alike or row == lowest[column])
         if column == columns[-1]:
             label_ends(axes, ends, styles.by_run)
     legend(figure, styles, {})
