@@ -16,7 +16,9 @@ Recipe = tuple[int | None, float | None, int | None, float | None, str]
 """Examples, epochs, batch size, learning rate, schedule."""
 
 RECIPE = ("num_examples", "epochs", "batch_size", "learning_rate", "schedule")
-SAMPLING = ("temperature", "top_p", "top_k", "max_tokens")
+SAMPLING = ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "max_tokens")
+NOT_SAID = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+"""Of a study's sampling, what a declaration leaves out where it is zero."""
 NOT_DECLARED = "what its names stand for is not in its tables; write its report again"
 HALUEVAL = {f"halueval_{part}": "halueval" for part in ("qa", "dialogue", "summarization")}
 
@@ -67,7 +69,8 @@ def match_exam(declared: Declared, card: BenchmarkCard) -> Matched:
     if settings.get("protocol") != "paper":
         stops.append(f"{name} is asked by the protocol {settings.get('protocol')}, and not by the paper's")
     sampling = settings.get("sampling") or {}
-    other = [f"{key} {sampling.get(key)}, not {getattr(exam, key)}" for key in SAMPLING if sampling.get(key) != getattr(exam, key)]
+    said = NOT_SAID | sampling
+    other = [f"{key} {said.get(key)}, not {getattr(exam, key)}" for key in SAMPLING if said.get(key) != getattr(exam, key)]
     stops += [f"{name} is sampled otherwise: {', '.join(other)}"] if other else []
     if exam.num_items is not None and card.num_items != exam.num_items:
         stops.append(f"other items: {card.num_items} of {name}, not {exam.num_items}")

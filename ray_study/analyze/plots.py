@@ -14,6 +14,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from ray_study.analyze.layout import Styles, panel_rows, run_styles
@@ -167,9 +168,8 @@ def _drop_lenient_where_equal(found: Sequence[Trajectory]) -> list[Trajectory]:
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure of so many inches that lays itself out and belongs to no window."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     # A browser's font may be wider than the one that the layout measures by.
-    figure.get_layout_engine().set(w_pad=0.12)
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.12), facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 

@@ -73,6 +73,8 @@ class PublishedExam:
     temperature: float
     top_p: float
     top_k: int
+    presence_penalty: float
+    frequency_penalty: float
     max_tokens: int
     judge: str
     """The models that judge; empty where a rule does."""

@@ -80,6 +80,7 @@ def _at(step: int, asked: Sequence[GradedAttempt]) -> LengthAt:
     tokens, finished = [each.num_tokens for each in asked], [each.finish_reason == "stop" for each in asked]
     low, high = median_interval(tokens, finished)
     num_items = len({each.problem_id for each in asked})
+    cap = max(each.cap for each in asked)
 
     def thinking(each: GradedAttempt) -> tuple[int, bool]:
         found = parts[each.problem_id, each.sample]
@@ -95,7 +96,8 @@ def _at(step: int, asked: Sequence[GradedAttempt]) -> LengthAt:
         share_cut=finished.count(False) / len(asked),
         mean=whole,
         median=Estimate(value=median_tokens(tokens, finished), standard_error=None, low=low, high=high, num_items=num_items),
-        mean_of_cap=(whole.value or 0.0) / max(each.cap for each in asked),
+        # Recorded attempts may know no cap.
+        mean_of_cap=(whole.value or 0.0) / cap if cap else 0.0,
         thinking=_mean(asked, thinking),
         answer=_mean(began, answer),
     )

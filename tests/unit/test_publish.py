@@ -158,7 +158,7 @@ def test_the_report_gives_a_trial_its_verdicts_and_the_study_its_answer_and_can_
     assert "Data set `cot`" in note
     note = parent.data.tags["mlflow.note.content"]
     assert note.startswith("# Does written thinking help with sums?")
-    assert "Of 1 trajectories looked at for a dip below step 0" in note
+    assert "- In domain (sums), the one comparison of a last step with its first" in note
     assert "| sums | in\\_domain |" in note or "| sums | in_domain | `eval/sums/accuracy` | 16 |" in note
     assert (parent.data.tags["ray_study.status"], parent.info.status) == ("complete", "FINISHED")
     assert [len(client.get_metric_history(each.info.run_id, "system/cpu_utilization_percentage")) for each in (parent, child)] == [1, 1]

@@ -10,6 +10,8 @@ from labs import CONDITIONS, answer, attempts, make_datasets, make_exams, make_l
 
 from ray_study import runs
 from ray_study.analyze import report
+from ray_study.analyze.page.content import gather
+from ray_study.analyze.page.lengths import clipped
 from ray_study.chat import Chat
 from ray_study.evaluate import Cell, Exam
 from ray_study.grid import planned
@@ -118,7 +120,7 @@ def test_attempts_whose_cap_was_clipped_to_the_models_positions_are_counted_for_
     sat = Sat(tmp_path)
     sat.sit(sat.start, right(sat.exam))
     sat.sit(sat.end, right(sat.exam), cap=24)
-    assert report.clipped(sat.findings().tables) == [{"benchmark": "sums", "max_tokens": 32, "num_attempts": 32, "num_clipped": 16}]
+    assert clipped(gather(sat.findings().tables)) == [{"benchmark": "sums", "max_tokens": 32, "num_attempts": 32, "num_clipped": 16}]
     assert "clipped to the model's positions" in sat.page()
     assert '<span class="warn">16</span>' in sat.page()
 
@@ -127,7 +129,7 @@ def test_a_checkpoint_that_runs_share_counts_once_among_the_clipped(tmp_path: Pa
     sat = Sat(tmp_path)
     cell = sat.sit(sat.start, right(sat.exam), cap=24)
     sat.cells.append(replace(cell, checkpoint=sat.end))
-    assert report.clipped(sat.findings().tables)[0]["num_clipped"] == 16
+    assert clipped(gather(sat.findings().tables))[0]["num_clipped"] == 16
 
 
 def test_rows_dropped_and_cut_and_template_differences_are_in_the_report(tmp_path: Path) -> None:

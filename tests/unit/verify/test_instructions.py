@@ -150,7 +150,7 @@ def test_what_is_not_given_is_drawn_the_same_each_time_and_moves_nobody_elses_dr
         ("", "expected as many names as kwargs"),
         (json.dumps({"instructions": ["punctuation:no_comma"], "kwargs": []}), "expected as many names as kwargs"),
         (json.dumps({"instructions": ["punctuation:no_comma"], "kwargs": [1]}), "expected texts and objects"),
-        (gold(("count:numbers", {"N": 3})), "no checker for instruction 'count:numbers'"),
+        (gold(("keywords:colours", {"N": 3})), "no checker for instruction 'keywords:colours'"),
         (gold(("punctuation:no_comma", {"num_words": 3})), "cannot be checked with {'num_words': 3}"),
     ],
 )
