@@ -29,7 +29,9 @@ def needed_cpus(study: Study) -> float:
     """The logical CPUs that the study's largest stage takes, with what drives it."""
     resources = study.resources
     serve = max(pool.fewest_replicas * pool.cpus_per_replica for pool in (resources.generate, resources.evaluate))
-    workers = max((workers_of(study, run) for run in planned(study)), default=1)
+    # What sits a suite of exams alone has no sweep, and nothing of it is trained.
+    runs = planned(study) if "sweep" in study.model_fields_set else []
+    workers = max((workers_of(study, run) for run in runs), default=1)
     train = workers * resources.train.cpus_per_worker * resources.train.concurrent_runs
     # An idle pool keeps its CPUs while runs train, so both are there at once on a machine without accelerators.
     return serve + train + SLACK_CPUS

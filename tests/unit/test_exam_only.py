@@ -15,6 +15,7 @@ from ray_study.benchmarks import SUITES
 from ray_study.exam_only import read_suite, study_of, table
 from ray_study.places import HubName, ModelSettings, find_models, hub_name, label
 from ray_study.rows import Score
+from ray_study.working import needed_cpus
 
 
 def suite(directory: Path, **more: object) -> str:
@@ -107,6 +108,7 @@ def test_the_exams_of_a_suite_are_a_study_that_trains_nothing(tmp_path: Path) ->
     exams, settings = read_suite(suite(tmp_path))
     models = find_models(str(folders(tmp_path / "model", "step5")), settings, step_folders=True, trust=False)
     made = study_of(exams, models)
+    assert needed_cpus(made) >= 1, "nothing of it is trained"
     assert (made.name, list(made.models)) == ("evaluate-model", ["model-step5"])
     with pytest.raises(AttributeError):
         _ = made.sweep
