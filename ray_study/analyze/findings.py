@@ -70,7 +70,7 @@ _NO_CHANGE = Change(
 ByStep = Mapping[int, tuple[GradedAttempt, ...]]
 
 
-def attempts_by_step(study: StudyTables) -> dict[tuple[str, str], ByStep]:
+def all_attempts_by_step(study: StudyTables) -> dict[tuple[str, str], ByStep]:
     """(run id, benchmark) -> step -> the attempts of that checkpoint, or of one with the same weights; steps without any are left out."""
     attempts = find_attempts(study)
     return {
@@ -86,12 +86,12 @@ def changes(study: StudyTables, by_step: Mapping[tuple[str, str], ByStep] | None
 
     Args:
         study: the study.
-        by_step: what `attempts_by_step` says of it, where that is known already.
+        by_step: what `all_attempts_by_step` says of it, where that is known already.
     """
     labels = run_labels([run for run in study.runs if run.status != "failed"])
     order = {card.benchmark: number for number, card in enumerate(benchmark_cards(study))}
     found = sorted(study_trajectories(study), key=lambda each: order.get(each.benchmark, len(order)))
-    graded = attempts_by_step(study) if by_step is None else by_step
+    graded = all_attempts_by_step(study) if by_step is None else by_step
     made = [_change(each, labels[each.run.id], graded.get((each.run.id, each.benchmark), {})) for each in found]
     return _adjusted(made)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from ray_study.analyze.flipping import Flips, Reason, Side, between
+from ray_study.analyze.flipping import Flips, Reason, RunStep, between
 from ray_study.analyze.flow import examined_steps, shown_runs
 from ray_study.analyze.layout import run_labels
 from ray_study.analyze.study_tables import StudyTables
@@ -16,7 +16,7 @@ from ray_study.rows import Run
 if TYPE_CHECKING:
     from ray_study.analyze.findings import Change
 
-Pair = tuple[str, Reason, Side, Side]
+Pair = tuple[str, Reason, RunStep, RunStep]
 """Benchmark, why, before, after."""
 Steps = Mapping[tuple[str, str], tuple[int, ...]]
 REASONS: tuple[Reason, ...] = ("first_to_last", "first_to_bottom", "bottom_to_last", "between_datasets", "chosen")
@@ -42,11 +42,11 @@ def _within_runs(benchmark: str, steps: Steps, dips: Mapping[tuple[str, str], in
         own = steps[run, name]
         if name != benchmark or len(own) < 2:
             continue
-        sides = [Side(run=run, label=labels[run], step=step) for step in (own[0], own[-1])]
+        sides = [RunStep(run=run, label=labels[run], step=step) for step in (own[0], own[-1])]
         yield benchmark, "first_to_last", sides[0], sides[1]
         bottom = dips.get((run, benchmark))
         if bottom is not None and own[0] < bottom < own[-1]:
-            lowest = Side(run=run, label=labels[run], step=bottom)
+            lowest = RunStep(run=run, label=labels[run], step=bottom)
             yield benchmark, "first_to_bottom", sides[0], lowest
             yield benchmark, "bottom_to_last", lowest, sides[1]
 
@@ -56,7 +56,7 @@ def _between_datasets(benchmark: str, steps: Steps, runs: Sequence[Run], labels:
     for first, second in combinations(trained, 2):
         same = all(getattr(first, name) == getattr(second, name) for name in ("model", "seed", "settings"))
         if same and first.dataset != second.dataset:
-            one, other = (Side(run=run.id, label=labels[run.id], step=steps[run.id, benchmark][-1]) for run in (first, second))
+            one, other = (RunStep(run=run.id, label=labels[run.id], step=steps[run.id, benchmark][-1]) for run in (first, second))
             # A run that has only its base model yet says nothing of its data.
             if one.step and other.step:
                 yield benchmark, "between_datasets", one, other

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ray_study.analyze.flipping import FlipKind, Flips, Item, Side, attempts_shown, between
+from ray_study.analyze.flipping import FlipKind, Flips, Item, RunStep, attempts_shown, between
 from ray_study.analyze.flow import State, shown_runs, state_of
 from ray_study.analyze.layout import run_labels
 from ray_study.analyze.study_tables import StudyTables, frame
@@ -100,9 +100,9 @@ def flips(study: StudyTables, *, before: tuple[str, int], after: tuple[str, int]
     return pl.concat([frame(rows, FlipRow), columns], how="horizontal")
 
 
-def _side(study: StudyTables, run: str, step: int) -> Side:
+def _side(study: StudyTables, run: str, step: int) -> RunStep:
     labels = run_labels(shown_runs(study))
     matches = [each.id for each in shown_runs(study) if run in (each.id, each.name, labels[each.id])]
     if len(set(matches)) != 1:
         raise ValueError(f"found {len(matches)} runs called {run!r}, expected one: take an id out of {sorted(labels)}")
-    return Side(run=matches[0], label=labels[matches[0]], step=step)
+    return RunStep(run=matches[0], label=labels[matches[0]], step=step)

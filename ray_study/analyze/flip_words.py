@@ -10,7 +10,7 @@ from typing import Any
 from ray_study.analyze.comparisons import benjamini_hochberg
 from ray_study.analyze.flip_choice import Listed, shown
 from ray_study.analyze.flip_table import num_in
-from ray_study.analyze.flipping import FLIP_KINDS, FlipKind, Flips, Item, Reason, Side, attempts_shown
+from ray_study.analyze.flipping import FLIP_KINDS, FlipKind, Flips, Item, Reason, RunStep, attempts_shown
 from ray_study.analyze.flow import FATES, STATES, Flow, State, fates, state_of
 from ray_study.rows import UNJUDGED, GradedAttempt
 
@@ -123,7 +123,7 @@ def item_context(each: Flips, item: Item, kind: FlipKind) -> dict[str, Any]:
     }
 
 
-def _side_context(side: Side, attempt: GradedAttempt, own: Sequence[GradedAttempt], with_label: bool) -> dict[str, Any]:
+def _side_context(side: RunStep, attempt: GradedAttempt, own: Sequence[GradedAttempt], with_label: bool) -> dict[str, Any]:
     ended = ENDED[attempt.finish_reason] + (f" {attempt.cap:,}" if attempt.finish_reason == "length" else "")
     return {
         "where": f"{side.label}, step {side.step:,}" if with_label else f"step {side.step:,}",

@@ -38,8 +38,8 @@ Reason = Literal["first_to_last", "first_to_bottom", "bottom_to_last", "between_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """One checkpoint."""
+class RunStep:
+    """A checkpoint by its run and its step, with what the run is called for people."""
 
     run: str
     label: str
@@ -62,8 +62,8 @@ class Flips:
     """Two checkpoints on one benchmark: all items by id, and what they say together."""
 
     benchmark: str
-    before: Side
-    after: Side
+    before: RunStep
+    after: RunStep
     reason: Reason
     items: tuple[Item, ...]
     difference: Difference
@@ -162,8 +162,8 @@ def attempts_shown(item: Item, kind: FlipKind) -> tuple[GradedAttempt, GradedAtt
 
 def between(
     benchmark: str,
-    before: tuple[Side, Sequence[GradedAttempt]],
-    after: tuple[Side, Sequence[GradedAttempt]],
+    before: tuple[RunStep, Sequence[GradedAttempt]],
+    after: tuple[RunStep, Sequence[GradedAttempt]],
     reason: Reason = "chosen",
 ) -> Flips:
     """The flips between two checkpoints, each a side with its attempts at one benchmark."""

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ray_study.analyze.asymmetry import PathPoint
 from ray_study.analyze.bootstrap import ItemCurves, curves_of_attempts
 from ray_study.analyze.dips import Dip, find_dip
-from ray_study.analyze.findings import ByStep, Change, attempts_by_step, changes
+from ray_study.analyze.findings import ByStep, Change, all_attempts_by_step, changes
 from ray_study.analyze.layout import run_labels
 from ray_study.analyze.sides import path_of
 from ray_study.analyze.statistics import Estimate
@@ -93,7 +93,7 @@ class Section:
 
 def gather(study: StudyTables) -> Material:
     """The material of a study."""
-    by_step = attempts_by_step(study)
+    by_step = all_attempts_by_step(study)
     found = changes(study, by_step)
     arms = _arms([run for run in study.runs if run.status != "failed" and any(change.run == run.id for change in found)])
     cards = tuple(benchmark_cards(study))

@@ -9,7 +9,7 @@ import pytest
 
 from ray_study.analyze.answer import answer, average_change
 from ray_study.analyze.comparisons import holm
-from ray_study.analyze.findings import attempts_by_step, changes
+from ray_study.analyze.findings import all_attempts_by_step, changes
 from ray_study.analyze.page.content import gather
 from ray_study.analyze.study_tables import StudyTables
 
@@ -53,7 +53,7 @@ def test_a_change_that_holm_takes_back_is_not_claimed(make_study: MakeStudy) -> 
         for change in found
         if change.difference
     ]
-    (first, *_) = answer(study, weak, attempts_by_step(study), {})
+    (first, *_) = answer(study, weak, all_attempts_by_step(study), {})
     assert "0 rose, 0 fell and 4 did not clearly change" in first
 
 
@@ -68,7 +68,7 @@ def test_a_design_that_could_not_have_seen_ten_points_says_so(make_study: MakeSt
 
 def test_the_average_over_runs_counts_their_shared_items_once(make_study: MakeStudy) -> None:
     study = make_study(benchmarks=("math-500",), num_items=60, steps=(0, 640))
-    found, attempts = changes(study), attempts_by_step(study)
+    found, attempts = changes(study), all_attempts_by_step(study)
     one = average_change(found[:1], attempts)
     assert found[0].difference is not None
     estimate = found[0].difference.estimate

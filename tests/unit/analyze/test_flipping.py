@@ -10,13 +10,13 @@ from ray_study.analyze import flips
 from ray_study.analyze.findings import changes
 from ray_study.analyze.flip_pairs import compared, default_pairs
 from ray_study.analyze.flip_table import flip_rows
-from ray_study.analyze.flipping import FLIP_KINDS, OUTCOMES, Flips, Item, Side, attempts_shown, between, look
+from ray_study.analyze.flipping import FLIP_KINDS, OUTCOMES, Flips, Item, RunStep, attempts_shown, between, look
 from ray_study.analyze.study_tables import StudyTables
 from ray_study.rows import GradedAttempt, Verdict
 
 MakeAttempt = Callable[..., GradedAttempt]
 MakeStudy = Callable[..., StudyTables]
-BEFORE, AFTER = Side(run="r", label="r", step=0), Side(run="r", label="r", step=640)
+BEFORE, AFTER = RunStep(run="r", label="r", step=0), RunStep(run="r", label="r", step=640)
 
 
 @pytest.fixture
