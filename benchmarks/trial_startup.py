@@ -1,9 +1,9 @@
 """How long a run takes from Tune's decision to its first step, against an empty `TorchTrainer.fit()` at Ray's defaults.
 
 Each side has a Ray of its own in a process of its own, and they take turns. Ours is timed from the call that starts the sweep to the
-first step's metrics: Tune, Train, the worker's process, the imports, the model, its rows and the step. The empty `fit()` trains nothing,
-and is timed from its call to its return; `with_model` is the like for like: a `TorchTrainer` whose worker loads the same model and takes
-one step of the same size, timed from the call to the end of that step.
+first step's metrics: Tune, the trial's process, which trains by itself, its imports, the model, its rows and the step. The empty `fit()`
+trains nothing, and is timed from its call to its return; `with_model` is the like for like: a `TorchTrainer` whose worker loads the same
+model and takes one step of the same size, timed from the call to the end of that step.
 
     python benchmarks/trial_startup.py [--rounds 2]
 
@@ -25,7 +25,7 @@ from typing import Any
 GOAL = 1.25
 PARTS = {
     "to_trial": "Tune: the experiment, and the process of the trial",
-    "to_loop": "Train: its controller's process, the worker's process, and what the worker imports",
+    "to_loop": "Train's local mode, and what a worker imports",
     "loop": "the tokenizer, the rows, the model and the first step",
 }
 
@@ -63,7 +63,7 @@ def ours(root: Path, number: int) -> list[dict[str, float]]:
                 steps=(1,),
                 training=training,
                 directory=str(root / name),
-                resources=TrainResources(),
+                resources=TrainResources(workers=1),
             )
             began = time.time()
             (*_, end) = train([job], storage=str(root / "ray"), progress=lambda line: None)

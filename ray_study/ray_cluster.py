@@ -224,10 +224,15 @@ def _read(path: str) -> str:
     return Path(path).read_text() if Path(path).is_file() else ""
 
 
+def ended_for_memory(text: str) -> bool:
+    """Whether an error of Ray's says that its monitor ended a process because the node ran low on memory."""
+    return any(words in text for words in ("due to memory pressure", "running low on memory"))
+
+
 def in_words(error: BaseException) -> str:
     """One line of an error of Ray's, which puts whole tracebacks and pages of advice into its messages."""
     text = str(error)
-    if "due to memory pressure" in text or "running low on memory" in text:
+    if ended_for_memory(text):
         return "Ray ended it because the machine ran low on memory; free some, or let fewer things run at once"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

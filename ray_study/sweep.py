@@ -15,13 +15,16 @@ from typing import Any
 
 from ray import train as ray_train
 from ray import tune
+from ray.train import UserCallback
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from ray_study.config import Training, TrainResources
 from ray_study.manifests import digest
-from ray_study.ray_cluster import in_words
+from ray_study.ray_cluster import ended_for_memory, in_words
 from ray_study.rows import Checkpoint, Run
+from ray_study.train import shortage
+from ray_study.train.imports import ONLY_FOR_ZERO, UNUSED, unseen
 from ray_study.train.layout import FAILURE, begin_attempt, is_newest, write_failure
 from ray_study.train.watch import OnMetrics, Watch
 
@@ -90,10 +93,39 @@ def train(
 
 
 class _Quiet(TrialProgressCallback):  # type: ignore[misc]
-    """Tune's own account of its trials, unsaid: a run's progress is told by `Watch`."""
+    """Tune's own account of its trials, unsaid: a run's progress is told by `Watch`. One that was ended for memory isn't tried again."""
 
-    def _print(self, msg: str) -> None:
-        pass
+    def _print(self, msg: str) -> None: ...
+
+    def on_trial_recover(self, *_: Any, trial: Any, **info: Any) -> None:
+        """Has the next attempt, or who reads the end, find why the run cannot go on where its process was ended for its memory."""
+        _look_for_memory(trial)
+
+    on_trial_error = on_trial_recover
+
+
+def _look_for_memory(trial: Any) -> None:
+    # Not by `get_error`, which reads the storage that Tune copies its own files to later.
+    path = trial.error_file
+    give_up_without_memory(trial.config["job"]["task"], Path(path).read_text() if path and Path(path).is_file() else "")
+
+
+class _GiveUp(UserCallback):  # type: ignore[misc]
+    """Runs in Train's controller: workers that were ended for memory are not tried again."""
+
+    def __init__(self, task: Mapping[str, Any]) -> None:
+        self._task = task
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Has the next attempt find why the run cannot go on, where a worker was ended for its memory."""
+        for error in worker_exceptions.values():
+            give_up_without_memory(self._task, str(error))
+
+
+def give_up_without_memory(task: Mapping[str, Any], error: str) -> None:
+    """Notes in a run's directory that it ran out of memory, where an error of Ray's says so: trying again would end in the same way."""
+    if ended_for_memory(error):
+        shortage.note(Path(task["directory"]), task["memory_estimate"])
 
 
 class _Trials:
@@ -108,7 +140,7 @@ class _Trials:
         # Made in the thread: it already looks at the storage, and what fails there is told like any failure of the sweep.
         self._tuner = partial(
             tune.Tuner,
-            tune.with_resources(_trial, {"CPU": _TRIAL_CPUS}),
+            tune.with_resources(_trial, _room),
             param_space={"job": tune.grid_search(points)},
             tune_config=tune.TuneConfig(max_concurrent_trials=resources.concurrent_runs),
             run_config=tune.RunConfig(
@@ -116,11 +148,12 @@ class _Trials:
                 storage_path=str(Path(storage).absolute()),
                 verbose=0,
                 callbacks=[_Quiet()],
-                # For a trial that dies itself, which nothing inside it can catch; whatever its workers do is counted by Train alone.
+                # For a trial that trains alone, or whose own process dies. Whatever the workers of Train do is counted by Train.
                 failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             ),
         )
         self._runs = [job.run.id for job in jobs]
+        self._attempts = resources.max_failures + 1
         self._results: Any = None
         self._error: Exception | None = None
         # A daemon: who stops listening to a sweep can end the process, and the runs go on from their states next time.
@@ -137,7 +170,8 @@ class _Trials:
         if self._error is not None:
             log.debug("the sweep stopped", exc_info=self._error)
             return dict.fromkeys(self._runs, f"the sweep stopped: {in_words(self._error)}")
-        return {result.config["job"]["run"]: in_words(result.error) for result in self._results if result.error is not None}
+        failed = [result for result in self._results if result.error is not None]
+        return {each.config["job"]["run"]: _failed_in_words(self._attempts, in_words(each.error)) for each in failed}
 
     def _fit(self) -> None:
         try:
@@ -171,11 +205,31 @@ def _point(job: Job, storage: str) -> dict[str, Any]:
     }
 
 
+def _is_alone(job: Mapping[str, Any]) -> bool:
+    """Whether a run has one worker and plain torch: its trial trains it itself."""
+    return bool(job["resources"]["workers"] == 1 and job["task"]["training"]["engine"] == "torch")
+
+
+def _room(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What a trial takes: a worker's share where it trains itself, else next to nothing, since its workers take theirs."""
+    job = config["job"]
+    return tune.PlacementGroupFactory([_share(TrainResources.model_validate(job["resources"])) if _is_alone(job) else {"CPU": _TRIAL_CPUS}])
+
+
+def _share(resources: TrainResources) -> dict[str, float]:
+    """What one worker takes of its node."""
+    gpus = {"GPU": 1.0} if resources.gpus_per_worker else {}
+    # By this resource Ray marks a node of a type.
+    of_type = {f"accelerator_type:{resources.accelerator_type}": 0.001} if gpus and resources.accelerator_type else {}
+    return {"CPU": resources.cpus_per_worker, **gpus, **of_type}
+
+
 def _trial(config: dict[str, Any]) -> None:
     """Trains one run with Ray Train; returns when it has ended, also where it has failed.
 
-    A failure that trying again would not mend is a file in the run's directory, where the driver looks first. Raised, Tune would
-    try as often again as Train has done already.
+    A failure that trying again would not mend is a file in the run's directory, where the driver looks first. Whatever else goes wrong
+    is tried again as often as the file says: by Tune where the trial trains alone, else by Train, and then nothing is raised, since
+    Tune would try as often again.
     """
     job = config["job"]
     resources = TrainResources.model_validate(job["resources"])
@@ -183,49 +237,64 @@ def _trial(config: dict[str, Any]) -> None:
     if (directory / FAILURE).is_file():
         return
     begin_attempt(directory, token)
+    settings = {"task": job["task"], "attempt": token}
+    if _is_alone(job):
+        _alone(resources, settings, lambda: is_newest(directory, token))
+        return
     trainer = _trainer(
         resources,
-        alone=resources.workers == 1 and job["task"]["training"]["engine"] == "torch",
-        train_loop_config={"task": job["task"], "attempt": token},
+        train_loop_config=settings,
         run_config=ray_train.RunConfig(
             # A fresh name: the run's state is in its own directory, and Ray's records of an earlier attempt say nothing.
             name=f"run-{job['run']}-{time.time_ns()}",
             storage_path=job["storage"],
             failure_config=ray_train.FailureConfig(max_failures=resources.max_failures),
+            callbacks=[_GiveUp(job["task"])],
         ),
     )
     try:
         trainer.fit()
     except ray_train.TrainingFailedError as error:
-        if is_newest(directory, token):
-            words = f"its workers failed {resources.max_failures + 1} times, the last time with: {in_words(error)}"
-            if not (directory / FAILURE).is_file():
-                # Where a worker has said why, as of its memory, that is the reason.
-                write_failure(directory, words)
+        # Where a worker has said why, as of its memory, that is the reason.
+        if is_newest(directory, token) and not (directory / FAILURE).is_file():
+            write_failure(directory, _failed_in_words(resources.max_failures + 1, in_words(error)))
 
 
-def _trainer(resources: TrainResources, *, alone: bool, **settings: Any) -> DataParallelTrainer:
-    """A trainer of Ray Train, with a process group of torch between its workers unless there is one `alone`.
+def _failed_in_words(attempts: int, error: str) -> str:
+    return f"its workers failed {attempts} times, the last time with: {error}"
 
-    One that is alone needs none, and without it neither the trial nor Train's controller imports torch: seconds of a run's start.
-    """
-    settings["scaling_config"] = ray_train.ScalingConfig(
+
+def _alone(resources: TrainResources, settings: dict[str, Any], is_ours: Callable[[], bool]) -> None:
+    """Trains in this process, by Train's local mode: no process of a controller, of its helpers and of a worker starts after this one."""
+    if not resources.gpus_per_worker:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Or torch would take an accelerator that nobody gave to this run.
+    try:
+        DataParallelTrainer(_worker, train_loop_config=settings, scaling_config=ray_train.ScalingConfig(num_workers=0)).fit()
+    except Exception:
+        if is_ours():  # Else another attempt has the run now, and trying again would take it back.
+            raise
+
+
+def _trainer(resources: TrainResources, **settings: Any) -> DataParallelTrainer:
+    """A trainer of Ray Train, with a process group of torch between its workers."""
+    from ray.train.torch import TorchConfig, TorchTrainer  # noqa: PLC0415 - it imports torch, which the driver does without
+
+    assert resources.workers is not None, "the number of workers is chosen before a run is a job"
+    scaling = ray_train.ScalingConfig(
         num_workers=resources.workers,
         use_gpu=bool(resources.gpus_per_worker),
-        resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.gpus_per_worker else {})},
+        resources_per_worker={key: value for key, value in _share(resources).items() if not key.startswith("accelerator_type:")},
         accelerator_type=resources.accelerator_type,
     )
-    if alone:
-        return DataParallelTrainer(_worker, **settings)
-    # It imports torch, which a trial of one worker does without.
-    from ray.train.torch import TorchConfig, TorchTrainer  # noqa: PLC0415
-
-    return TorchTrainer(_worker, torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"), **settings)
+    backend = TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo")
+    return TorchTrainer(_worker, torch_config=backend, scaling_config=scaling, **settings)
 
 
 def _worker(settings: dict[str, Any]) -> None:
-    # Neither the driver nor the trial needs what the loop does, and each would pay seconds for importing it.
-    from ray_study.train import checkpoints, loop  # noqa: PLC0415
+    with unseen(*(ONLY_FOR_ZERO if settings["task"]["training"]["engine"] == "torch" else ())):
+        # The driver needs nothing that the loop does, and would pay seconds for importing it.
+        with unseen(*UNUSED):
+            from ray_study.train import checkpoints, loop  # noqa: PLC0415
 
-    checkpoints.join_attempt(Path(settings["task"]["directory"]), settings["attempt"])
-    loop.worker(settings["task"])
+        checkpoints.join_attempt(Path(settings["task"]["directory"]), settings["attempt"])
+        loop.worker(settings["task"])

@@ -70,15 +70,18 @@ def worker(settings: dict[str, Any]) -> None:
     task = Task(**{**settings, "training": Training.model_validate(settings["training"]), "steps": tuple(settings["steps"])})
     # Where it is there already, another worker wrote it, and the whole gang was started again for it.
     if not (Path(task.directory) / FAILURE).is_file():
-        with _measured(Path(task.directory)):
-            attempt(task, here(get_device()))
+        place = here(get_device())
+        with _measured(Path(task.directory), place):
+            attempt(task, place)
 
 
-def _measured(directory: Path) -> AbstractContextManager[None]:
+def _measured(directory: Path, place: Place) -> AbstractContextManager[None]:
     """The first worker of each node measures it while the run trains."""
-    context = get_context()
-    path = directory / f"node-{context.get_node_rank()}{machine.SUFFIX}"
-    return machine.measured(path) if context.get_local_rank() == 0 else nullcontext()
+    node, is_first = 0, True
+    if place.num_workers > 1:  # A worker alone may train in its trial, where Train has no ranks to tell.
+        context = get_context()
+        node, is_first = context.get_node_rank(), context.get_local_rank() == 0
+    return machine.measured(directory / f"node-{node}{machine.SUFFIX}") if is_first else nullcontext()
 
 
 def attempt(task: Task, place: Place) -> None:

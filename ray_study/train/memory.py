@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import torch
 
+from ray_study.train import shortage
+
 _CPU_WORDS = "can't allocate memory"
 """Of torch's allocator on the CPU, which has no error of its own."""
 
@@ -33,11 +35,5 @@ def in_words(error: BaseException, estimate: Mapping[str, int], device: torch.de
         estimate: bytes by part as in `cost.Memory`; empty where the model is not known without its files.
         device: of this worker.
     """
-    used = f"it had used {peak_bytes(device) / 1e9:,.2f} GB at most"
-    parts = ", ".join(f"{name.replace('_', ' ')} {size / 1e9:,.2f}" for name, size in estimate.items())
-    planned = f"the plan estimates {sum(estimate.values()) / 1e9:,.2f} GB a worker ({parts})" if estimate else "the plan has no estimate"
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return (
-        f"out of memory: {planned}, {used}; set a smaller micro_batch_size or gradient_checkpointing, or split more over more workers "
-        f"(engine: deepspeed, zero_stage); the worker said: {said[:300]}"
-    )
+    return shortage.in_words(estimate, peak_bytes(device), f"the worker said: {said[:300]}")
