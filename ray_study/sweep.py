@@ -292,8 +292,8 @@ def _trainer(resources: TrainResources, **settings: Any) -> DataParallelTrainer:
 
 def _worker(settings: dict[str, Any]) -> None:
     with unseen(*(ONLY_FOR_ZERO if settings["task"]["training"]["engine"] == "torch" else ())):
-        # The driver needs nothing that the loop does, and would pay seconds for importing it.
         with unseen(*UNUSED):
+            # The driver needs nothing that the loop does, and would pay seconds for importing it.
             from ray_study.train import checkpoints, loop  # noqa: PLC0415
 
         checkpoints.join_attempt(Path(settings["task"]["directory"]), settings["attempt"])

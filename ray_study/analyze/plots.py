@@ -59,10 +59,15 @@ def save(figure: Figure, directory: Path, name: str) -> list[Path]:
         engine.execute(figure)
         # With an engine each file would be drawn twice, the first time for the layout alone.
         figure.set_layout_engine(None)
-    paths = [directory / f"{name}.{suffix}" for suffix in ("png", "svg")]
+    paths = paths_of(directory, name)
     for path in paths:
         path.write_bytes(figure_bytes(figure, path.suffix[1:]))
     return paths
+
+
+def paths_of(directory: Path, name: str) -> list[Path]:
+    """Of the PNG and the SVG of a figure."""
+    return [directory / f"{name}.{suffix}" for suffix in ("png", "svg")]
 
 
 def plot_accuracy(study: StudyTables) -> Figure:

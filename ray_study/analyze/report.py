@@ -13,9 +13,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ray_study.analyze import plots
 from ray_study.analyze.page.content import Content, gather
 from ray_study.analyze.page.sections import SECTIONS
+from ray_study.analyze.press import Press
 from ray_study.analyze.study_tables import StudyTables, write_tables
 
 logger = logging.getLogger(__name__)
@@ -27,20 +27,21 @@ def write_report(directory: Path, study: StudyTables) -> Path:
     The page comes last, so a page that exists has everything that it names.
     """
     report = Path(directory) / "report"
-    names = write_tables(report / "data", study)
-    contents = make_contents(study)
     figures: dict[str, list[Path]] = {}
-    for name, content in contents.items():
-        if content.write is not None:
-            further, written_there = content.write(report)
-            contents[name] = replace(content, values={**content.values, **further})
-            names += written_there
-    for content in contents.values():
-        names += _write_tables(report / "data", content)
-        figures |= {name: plots.save(draw(), report / "figures", name) for name, draw in content.figures.items()}
-        for path, text in content.files.items():
-            (report / path).parent.mkdir(parents=True, exist_ok=True)
-            (report / path).write_text(text, encoding="utf-8")
+    with Press() as press:
+        names = write_tables(report / "data", study)
+        contents = make_contents(study)
+        for content in contents.values():
+            figures |= {name: press.save(draw(), report / "figures", name) for name, draw in content.figures.items()}
+        for name, content in contents.items():
+            if content.write is not None:
+                further, written_there = content.write(report)
+                contents[name] = replace(content, values={**content.values, **further})
+                names += written_there
+            names += _write_tables(report / "data", content)
+            for path, text in content.files.items():
+                (report / path).parent.mkdir(parents=True, exist_ok=True)
+                (report / path).write_text(text, encoding="utf-8")
     context = build_context(study, contents) | {
         "files": sorted(names),
         "figures": {name: base64.b64encode(paths[1].read_bytes()).decode("ascii") for name, paths in figures.items()},
