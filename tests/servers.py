@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -62,24 +63,31 @@ def _answers(url: str) -> bool:
         return False
 
 
-def postgres_programs() -> Path | None:
-    """Where `initdb` and `pg_ctl` are; None where PostgreSQL's server is not installed."""
+def _postgres_programs(copy: Path) -> Path:
+    """Where `initdb` and `pg_ctl` are: of this machine's PostgreSQL, else a copy of those that a wheel carries."""
     found = shutil.which("pg_ctl")
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    return Path(found).parent if found else installed[-1].parent if installed else None
+    installed = [Path(found)] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    if installed:
+        return installed[-1].parent
+    wheel = importlib.util.find_spec("pgserver")
+    assert wheel is not None
+    assert wheel.origin is not None
+    # A copy, since the user that PostgreSQL runs as may not be allowed to read what was installed here.
+    return Path(shutil.copytree(Path(wheel.origin).parent / "pginstall", copy)) / "bin"
 
 
 @contextmanager
-def postgres(programs: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URI of an empty database without its password, which is `PASSWORD`."""
     # PostgreSQL refuses to run as root.
     user = "nobody" if os.getuid() == 0 else None
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     port = free_port()
+    programs = _postgres_programs(directory / "programs")
     (directory / "password").write_text(PASSWORD)
     (directory / "log").touch()
     if user is not None:
-        for path in (directory, *directory.iterdir()):
+        for path in (directory, directory / "password", directory / "log"):
             shutil.chown(path, user)
 
     def call(*command: str) -> None:

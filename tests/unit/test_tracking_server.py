@@ -1,8 +1,7 @@
-"""The same tracking through an MLflow server: on SQLite always, on PostgreSQL where it is installed."""
+"""The same tracking through an MLflow server, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import time
 from collections.abc import Iterator
@@ -10,21 +9,15 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from servers import PASSWORD, free_port, mlflow_server, postgres, postgres_programs
+from servers import PASSWORD, free_port, mlflow_server, postgres
 from test_tracking import checkpoint, everything, publish, run_row, score
 
 from ray_study.tracking import MOST_TAG_CHARACTERS, Look, Point, Tracker
 
 pytestmark = pytest.mark.slow
 
-PROGRAMS = postgres_programs()
-NO_POSTGRES = PROGRAMS is None or importlib.util.find_spec("psycopg2") is None
 
-
-@pytest.fixture(
-    scope="module",
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.skipif(NO_POSTGRES, reason="needs PostgreSQL's server and psycopg2"))],
-)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a server."""
     directory = tmp_path_factory.mktemp("server")
@@ -32,8 +25,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         with mlflow_server(f"sqlite:///{directory / 'mlflow.db'}", directory) as uri:
             yield uri
         return
-    assert PROGRAMS is not None
-    with postgres(PROGRAMS) as backend, mlflow_server(backend, directory, {"PGPASSWORD": PASSWORD}) as uri:
+    with postgres() as backend, mlflow_server(backend, directory, {"PGPASSWORD": PASSWORD}) as uri:
         yield uri
 
 
