@@ -80,7 +80,8 @@ def server_command(
     ]
     environment = {**os.environ, **engine_environment(gpus=resources.gpus_per_replica, cpus=resources.cpus_per_replica)}
     # Whoever starts it wants to hear that it stands, and why it does not.
-    return ServerCommand(arguments=tuple(arguments), environment={**environment, "VLLM_LOGGING_LEVEL": "INFO"}, model=model)
+    audible = {"VLLM_CONFIGURE_LOGGING": "1", "VLLM_LOGGING_LEVEL": "INFO"}
+    return ServerCommand(arguments=tuple(arguments), environment={**environment, **audible}, model=model)
 
 
 def write_defaults(directory: Path, stop_ids: Sequence[int], sampling: Sampling) -> Path:

@@ -43,7 +43,11 @@ def engine_options(settings: EngineSettings) -> dict[str, Any]:
 
 def engine_environment(*, gpus: int, cpus: float) -> dict[str, str]:
     """The environment of an engine's processes."""
-    quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    quiet = {
+        # It would set up logging anew, which closes the log of Serve's replica: a controller that is restarted then takes that for dead.
+        "VLLM_CONFIGURE_LOGGING": "0",
+        **{"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    }
     if gpus:
         return quiet
     return quiet | {

@@ -58,7 +58,7 @@ def by_seed(body: dict[str, Any], _: int = 0) -> Said:
 
 
 def finish(server: ChatServer, storage: Path) -> dict[str, Any]:
-    done = subprocess.run(command(server, storage), capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    done = subprocess.run(command(server, storage), capture_output=True, text=True, cwd=ROOT, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -82,7 +82,7 @@ def test_a_driver_killed_in_the_second_round_goes_on_where_it_was(tmp_path: Path
     with serving(holds) as server:
         with log.open("w") as output:
             process = subprocess.Popen(command(server, storage), stdout=output, stderr=output, text=True, cwd=ROOT, env=dict(os.environ))
-        kill_when(process, lambda: len(server.asked) > 30, log, timeout=120)
+        kill_when(process, lambda: len(server.asked) > 30, log, timeout=600)
         hold.set()
     (unfinished,) = storage.glob("small/attempts-*")
     assert not (unfinished / "record.json").exists()
