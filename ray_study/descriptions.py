@@ -13,6 +13,7 @@ from ray_study.cards import escaped, inline
 from ray_study.config import AXES, Study
 from ray_study.grid import PlannedRun, planned
 from ray_study.plan import Plan
+from ray_study.plan_power import for_machines
 from ray_study.provenance import package_versions
 from ray_study.rows import BenchmarkCard
 from ray_study.store import Result
@@ -76,7 +77,7 @@ def verdict_tags(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def plan_json(study: Study, plan: Plan) -> str:
-    """The plan for machines: what `ray-study plan` says, and every run with its axes and settings."""
+    """The plan for machines: what `ray-study plan` says, every run with its axes and settings, and what each benchmark could show."""
     runs = [
         {
             "id": run.id,
@@ -89,7 +90,7 @@ def plan_json(study: Study, plan: Plan) -> str:
     ]
     checkpoints = study.checkpoints.model_dump(mode="json")
     groups = {name: benchmark.group for name, benchmark in study.evaluation.benchmarks.items()}
-    found = {"study": study.name, "lines": plan.lines, "faults": plan.faults, "runs": runs}
+    found = {"study": study.name, "lines": plan.lines, "faults": plan.faults, "runs": runs, "power": for_machines(plan.dips)}
     return json.dumps({**found, "checkpoints": checkpoints, "benchmarks": groups}, indent=1, ensure_ascii=False)
 
 
