@@ -153,7 +153,7 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "| benchmark | group | metric | first | last | verdict | deepest fall, in points |\n|---|---|---|---|---|---|---|"
     for row in rows:
         first, last = _at(row["first_value"], row["first_step"]), _at(row["last_value"], row["last_step"])
-        yield (f"| {row['benchmark']} | {row['group']} | {row['metric']} | {first} | {last} | {row['shape'] or UNTESTED} | {_fall(row)} |")
+        yield (f"| {row['benchmark']} | {row['group']} | {row['metric']} | {first} | {last} | {row['shape'] or UNTESTED} | {_falls(row)} |")
     yield "\nDepths are measured on items that did not choose the step. The report says how sure each is.\n"
 
 
@@ -168,6 +168,13 @@ def _fall(row: Mapping[str, Any]) -> str:
     recovered = row["share_recovered"]
     regained = "" if recovered is None else f", {100 * recovered:.0f} % regained"
     return f"{100 * row['dip_depth']:.1f} [{100 * row['dip_low']:.1f}, {100 * row['dip_high']:.1f}] at step {row['bottom_step']}{regained}"
+
+
+def _falls(row: Mapping[str, Any]) -> str:
+    """The fall below step 0, and that from a later high where one is established: of that the verdict says nothing."""
+    if not row.get("peak_established"):
+        return _fall(row)
+    return f"{_fall(row)}; {100 * row['peak_fall']:.1f} from the high at step {row['peak_step']} to step {row['peak_low_step']}"
 
 
 def _card(run: PlannedRun, dataset: Result | None) -> Iterator[str]:
