@@ -13,6 +13,7 @@ from ray_study.cards import escaped, inline
 from ray_study.config import AXES, Study
 from ray_study.grid import PlannedRun, planned
 from ray_study.plan import Plan
+from ray_study.plan_power import for_machines
 from ray_study.provenance import package_versions
 from ray_study.rows import BenchmarkCard
 from ray_study.store import Result
@@ -76,7 +77,7 @@ def verdict_tags(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def plan_json(study: Study, plan: Plan) -> str:
-    """The plan for machines: what `ray-study plan` says, and every run with its axes and settings."""
+    """The plan for machines: what `ray-study plan` says, every run with its axes and settings, and what each benchmark could show."""
     runs = [
         {
             "id": run.id,
@@ -89,7 +90,7 @@ def plan_json(study: Study, plan: Plan) -> str:
     ]
     checkpoints = study.checkpoints.model_dump(mode="json")
     groups = {name: benchmark.group for name, benchmark in study.evaluation.benchmarks.items()}
-    found = {"study": study.name, "lines": plan.lines, "faults": plan.faults, "runs": runs}
+    found = {"study": study.name, "lines": plan.lines, "faults": plan.faults, "runs": runs, "power": for_machines(plan.dips)}
     return json.dumps({**found, "checkpoints": checkpoints, "benchmarks": groups}, indent=1, ensure_ascii=False)
 
 
@@ -152,7 +153,7 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "| benchmark | group | metric | first | last | verdict | deepest fall, in points |\n|---|---|---|---|---|---|---|"
     for row in rows:
         first, last = _at(row["first_value"], row["first_step"]), _at(row["last_value"], row["last_step"])
-        yield (f"| {row['benchmark']} | {row['group']} | {row['metric']} | {first} | {last} | {row['shape'] or UNTESTED} | {_fall(row)} |")
+        yield (f"| {row['benchmark']} | {row['group']} | {row['metric']} | {first} | {last} | {row['shape'] or UNTESTED} | {_falls(row)} |")
     yield "\nDepths are measured on items that did not choose the step. The report says how sure each is.\n"
 
 
@@ -167,6 +168,13 @@ def _fall(row: Mapping[str, Any]) -> str:
     recovered = row["share_recovered"]
     regained = "" if recovered is None else f", {100 * recovered:.0f} % regained"
     return f"{100 * row['dip_depth']:.1f} [{100 * row['dip_low']:.1f}, {100 * row['dip_high']:.1f}] at step {row['bottom_step']}{regained}"
+
+
+def _falls(row: Mapping[str, Any]) -> str:
+    """The fall below step 0, and that from a later high where one is established: of that the verdict says nothing."""
+    if not row.get("peak_established"):
+        return _fall(row)
+    return f"{_fall(row)}; {100 * row['peak_fall']:.1f} from the high at step {row['peak_step']} to step {row['peak_low_step']}"
 
 
 def _card(run: PlannedRun, dataset: Result | None) -> Iterator[str]:

@@ -12,6 +12,7 @@ from ray_study.grid import PlannedRun, planned
 from ray_study.models import facts, is_gated, needs_remote_code
 from ray_study.plan_benchmarks import benchmark_lines, exam_faults, hub_sets
 from ray_study.plan_datasets import dataset_faults, dataset_lines, nearest_multiples, num_examples, size_faults, teacher_lines
+from ray_study.plan_power import SmallestDip, dip_lines, smallest_dips
 from ray_study.problems.labelled import ASSET
 from ray_study.sweep_file import nearest
 from ray_study.train.accelerators import by_ray_type
@@ -26,10 +27,14 @@ class Plan:
 
     lines: tuple[str, ...]
     faults: tuple[str, ...]
+    dips: tuple[SmallestDip, ...] = ()
+    """What each benchmark could show."""
 
 
 def plan(study: Study) -> Plan:
     """The plan of a study; `faults` is empty where it can run."""
+    saved = [saved_or_none(study, run) for run in planned(study) if run.stage == "sft"]
+    dips = smallest_dips(study, saved)
     lines = [
         f"study {study.name}: {' '.join(study.question.split())}",
         *_fetches(study),
@@ -38,10 +43,11 @@ def plan(study: Study) -> Plan:
         *recipe_lines(study),
         *_runs(study),
         *_scores(study),
+        *dip_lines(dips),
         *_judges(study),
         *_resources(study),
     ]
-    return Plan(lines=tuple(lines), faults=tuple(_faults(study)))
+    return Plan(lines=tuple(lines), faults=tuple(_faults(study)), dips=tuple(dips))
 
 
 def _fetches(study: Study) -> Iterator[str]:

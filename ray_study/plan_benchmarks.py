@@ -39,7 +39,7 @@ def benchmark_lines(study: Study, num_bases: int, saved: Saved) -> Iterator[str]
         named = label(benchmark.benchmark or name, benchmark.protocol, benchmark.reads)
         first = "; sat before those that are not primary" if benchmark.primary and _some_are_not(study) else ""
         yield (
-            f"benchmark {name} ({benchmark.group}): {benchmark.items or _there(study, benchmark) or 'all'} items x "
+            f"benchmark {name} ({benchmark.group}): {items_of(study, benchmark) or 'all'} items x "
             f"{benchmark.num_samples} samples, at most {sampling.max_tokens} tokens each, checkpoints: {cells}"
             f"{f'; {named}' if named else ''}{first}"
         )
@@ -53,7 +53,7 @@ def prices(study: Study, num_bases: int, saved: Saved) -> list[Price]:
 
 def _price(study: Study, name: str, num_checkpoints: int | None) -> Price:
     benchmark, evaluate = study.evaluation.benchmarks[name], study.resources.evaluate
-    items = benchmark.items or _there(study, benchmark)
+    items = items_of(study, benchmark)
     cap = (benchmark.sampling or study.evaluation.sampling).max_tokens
     attempts = None if items is None or num_checkpoints is None else num_checkpoints * items * benchmark.num_samples
     tokens = None if attempts is None else attempts * cap
@@ -76,8 +76,10 @@ def _num_checkpoints(at: str | tuple[int, ...], num_bases: int, saved: Saved) ->
     return num_bases + sum(at == "all" or step == max(steps) or (isinstance(at, tuple) and step in at) for steps in known for step in steps)
 
 
-def _there(study: Study, benchmark: Benchmark) -> int | None:
-    """How many problems a benchmark has, where that is known without reading them."""
+def items_of(study: Study, benchmark: Benchmark) -> int | None:
+    """How many items a benchmark asks, where that is known without reading its problems."""
+    if benchmark.items:
+        return benchmark.items
     stated = study.problems[benchmark.problems].num_problems
     if stated is not None or benchmark.benchmark is None or benchmark.protocol is None or benchmark.options:
         return stated
@@ -97,6 +99,11 @@ def _table(found: Sequence[Price]) -> Iterator[str]:
     shown: list[tuple[str, ...]] = [head, *rows, ("all", "", *map(_word, sums))]
     if all(each.hours is None for each in found):
         shown = [row[:-1] for row in shown]
+    yield from columns(shown)
+
+
+def columns(shown: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Rows with their cells below each other: the first to the left, numbers to the right."""
     widths = [max(len(row[place]) for row in shown) for place in range(len(shown[0]))]
     for row in shown:
         yield "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()

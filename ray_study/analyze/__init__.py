@@ -10,6 +10,7 @@ from ray_study.analyze.findings import final_table
 from ray_study.analyze.flip_pages import write_flips
 from ray_study.analyze.flip_table import flips
 from ray_study.analyze.makeup import made_of, makeups
+from ray_study.analyze.peaks import find_peak
 from ray_study.analyze.plots import picture, plot_accuracy, plot_length, plot_shares, plot_training, save
 from ray_study.analyze.power import (
     Exam,
@@ -60,6 +61,7 @@ __all__ = [
     "error_rates",
     "final_table",
     "find_dip",
+    "find_peak",
     "flips",
     "holm",
     "if_it_were_flat",

@@ -88,7 +88,7 @@ def find_dip(
     can_see = detectable <= plausible_depth <= float(curves.curve()[0])
     return Dip(
         shape=_shape(p_value, rise_p_value, change, recovered, can_see=can_see),
-        depth=_depth(curves, halves, bottom),
+        depth=held_out(curves, float(halves.fall.mean()), 0, bottom),
         bottom_step=curves.steps[bottom],
         bottom_share=float((halves.bottoms == bottom).mean()),
         recovery_step=_recovery_step(curves, halves, bottom) if p_value < LEVEL else None,
@@ -166,10 +166,9 @@ def _are_shares(curves: ItemCurves) -> bool:
     return bool(((curves.means >= 0) & (curves.means <= 1)).all())
 
 
-def _depth(curves: ItemCurves, halves: CrossFit, bottom: int) -> Estimate:
-    """The mean held-out fall, with the paired interval at the bottom moved to it: the two halves of a split use every item once."""
-    value = float(halves.fall.mean())
-    there = _difference(curves, bottom, 0).estimate
+def held_out(curves: ItemCurves, value: float, high: int, low: int) -> Estimate:
+    """A mean held-out fall, with the paired interval between the two steps moved to it: the halves of a split use every item once."""
+    there = _difference(curves, low, high).estimate
     move = value - (there.value or 0.0)
     most = 1.0 if _are_shares(curves) else math.inf
     return Estimate(

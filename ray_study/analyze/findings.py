@@ -13,7 +13,8 @@ from ray_study.analyze.comparisons import Difference, compare, holm
 from ray_study.analyze.dips import LEVEL, Dip, find_dip
 from ray_study.analyze.layout import run_labels
 from ray_study.analyze.makeup import MadeOf, made_of
-from ray_study.analyze.shapes import shape_row
+from ray_study.analyze.peaks import Peak, find_peak
+from ray_study.analyze.shapes import peak_row, shape_row
 from ray_study.analyze.study_tables import StudyTables
 from ray_study.analyze.trajectories import Trajectory, accuracy_at_cap, benchmark_cards, find_attempts, study_trajectories
 from ray_study.rows import GradedAttempt, Group, Score
@@ -40,6 +41,10 @@ class Change:
     dip: Dip | None
     dip_p_value: float | None
     """Of the fall, adjusted (Holm) for all runs and benchmarks looked at."""
+    peak: Peak | None
+    """The largest fall from an earlier high above step 0; None where there is no such high."""
+    peak_p_value: float | None
+    """Of having risen to it and fallen from it, adjusted (Holm) for all runs and benchmarks looked at."""
     made_of: MadeOf | None
     """What the fall to the bottom is made of, where it is clear."""
     num_missing: int
@@ -61,6 +66,8 @@ _NO_CHANGE = Change(
     difference_p_value=None,
     dip=None,
     dip_p_value=None,
+    peak=None,
+    peak_p_value=None,
     made_of=None,
     num_missing=0,
     mixed_conditions=False,
@@ -97,7 +104,9 @@ def changes(study: StudyTables, by_step: Mapping[tuple[str, str], ByStep] | None
 
 
 def _adjusted(made: Sequence[Change]) -> list[Change]:
-    """The changes with their p-values adjusted (Holm) in two families: all dips looked at, and all last steps against first ones."""
+    """The changes with their p-values adjusted (Holm) in three families: all dips, all falls from a high, all last steps against first."""
+    # What has no high above step 0 was looked at too, and counts as one.
+    peaks = {number: 1.0 if each.peak is None else each.peak.p_value for number, each in enumerate(made) if each.dip is not None}
     dips = {number: each.dip.p_value for number, each in enumerate(made) if each.dip is not None}
     last = {
         number: each.difference.p_value
@@ -106,11 +115,24 @@ def _adjusted(made: Sequence[Change]) -> list[Change]:
     }
     of_dips = dict(zip(dips, holm(list(dips.values())), strict=True))
     of_last = dict(zip(last, holm(list(last.values())), strict=True))
-    return [replace(each, dip_p_value=of_dips.get(number), difference_p_value=of_last.get(number)) for number, each in enumerate(made)]
+    of_peaks = dict(zip(peaks, holm(list(peaks.values())), strict=True))
+    return [
+        replace(
+            each,
+            dip_p_value=of_dips.get(number),
+            peak_p_value=None if each.peak is None else of_peaks.get(number),
+            difference_p_value=of_last.get(number),
+        )
+        for number, each in enumerate(made)
+    ]
 
 
-def _dip_of(by_step: ByStep) -> Dip | None:
-    return find_dip(curves_of_attempts([by_step])) if 0 in by_step else None
+def _turns_of(by_step: ByStep) -> tuple[Dip | None, Peak | None]:
+    """The dip below step 0 and the fall from a later high, where there is a step 0."""
+    if 0 not in by_step:
+        return None, None
+    curves = curves_of_attempts([by_step])
+    return find_dip(curves), find_peak(curves)
 
 
 def _made_of(by_step: ByStep, found: Dip | None) -> MadeOf | None:
@@ -120,7 +142,7 @@ def _made_of(by_step: ByStep, found: Dip | None) -> MadeOf | None:
 
 
 def _change(each: Trajectory, label: str, by_step: ByStep) -> Change:
-    dipped = _dip_of(by_step)
+    dipped, peak = _turns_of(by_step)
     first, last = each.points[0], each.points[-1]
     both = len(each.points) > 1 and first.step in by_step and last.step in by_step
     conditions = {attempt.conditions for graded in by_step.values() for attempt in graded if attempt.finish_reason != "refused"}
@@ -138,6 +160,8 @@ def _change(each: Trajectory, label: str, by_step: ByStep) -> Change:
         difference_p_value=None,
         dip=dipped,
         dip_p_value=None,
+        peak=peak,
+        peak_p_value=None,
         made_of=_made_of(by_step, dipped),
         num_missing=each.num_missing,
         mixed_conditions=len(conditions) > 1,
@@ -145,9 +169,12 @@ def _change(each: Trajectory, label: str, by_step: ByStep) -> Change:
 
 
 _TEXT = ("run", "label", "benchmark", "group", "metric", "shape")
+_FLAGS = ("mixed_conditions", "peak_established")
 _WHOLE = (
     "bottom_step",
     "recovery_step",
+    "peak_step",
+    "peak_low_step",
     "first_step",
     "last_step",
     "first_num_items",
@@ -169,8 +196,7 @@ def final_table(study: StudyTables, found: Sequence[Change] | None = None) -> pl
     names = list(flat(_NO_CHANGE))
     # Types by name: a column in which everything is missing keeps its type.
     schema: dict[str, type[pl.DataType]] = {
-        name: pl.String if name in _TEXT else pl.Int64 if name in _WHOLE else pl.Boolean if name == "mixed_conditions" else pl.Float64
-        for name in names
+        name: pl.String if name in _TEXT else pl.Int64 if name in _WHOLE else pl.Boolean if name in _FLAGS else pl.Float64 for name in names
     }
     return pl.DataFrame(rows, schema=schema)
 
@@ -211,6 +237,7 @@ def flat(change: Change) -> dict[str, Any]:
         "difference_p_value_adjusted": change.difference_p_value,
         **shape_row(change.dip),
         "dip_p_value": change.dip_p_value,
+        **peak_row(change.peak, change.peak_p_value),
         "num_missing": change.num_missing,
         "mixed_conditions": change.mixed_conditions,
     }

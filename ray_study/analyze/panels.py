@@ -178,7 +178,8 @@ def label_ends(axes: Any, ends: Mapping[str, float], styles: Mapping[str, Style]
 
 def dress(axes: Any, title: str, x_label: str, y_label: str) -> None:
     """Give axes their title and labels, and the look of all panels."""
-    axes.set_title(title, fontsize=9.5, loc="left", fontweight="bold")
+    # With its height given, a title is not looked for a place for at each drawing.
+    axes.set_title(title, fontsize=9.5, loc="left", fontweight="bold", y=1.0)
     axes.set_xlabel(x_label, fontsize=SMALL + 0.5)
     axes.set_ylabel(y_label, fontsize=SMALL + 0.5)
     axes.tick_params(labelsize=SMALL)

@@ -47,7 +47,11 @@ def figure_bytes(figure: Figure, suffix: str) -> bytes:
     buffer = io.BytesIO()
     # The salt and the missing date keep an unchanged SVG unchanged.
     with rc_context({"svg.hashsalt": "ray_study", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format=suffix, dpi=160, metadata={"Date": None} if suffix == "svg" else None)
+        if suffix == "svg":
+            figure.savefig(buffer, format=suffix, metadata={"Date": None})
+        else:
+            # Pressed less hard, a file is a tenth larger and made in less time.
+            figure.savefig(buffer, format=suffix, dpi=160, pil_kwargs={"compress_level": 1})
     return buffer.getvalue()
 
 

@@ -127,7 +127,7 @@ def _plain(value: Any) -> Any:
 def _write_tables(directory: Path, content: Content) -> list[str]:
     """The names of a section's tables, each written as Parquet and as CSV."""
     names = []
-    for name, table in content.tables.items():
+    for name, table in {**content.tables, **content.long_tables}.items():
         table.write_parquet(directory / f"{name}.parquet")
         table.write_csv(directory / f"{name}.csv")
         names += [f"{name}.parquet", f"{name}.csv"]

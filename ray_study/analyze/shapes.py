@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray_study.analyze.dips import LEVEL, Dip
 from ray_study.analyze.makeup import MadeOf
+from ray_study.analyze.peaks import Peak
 
 if TYPE_CHECKING:
     from ray_study.analyze.findings import Change
@@ -100,6 +101,33 @@ COLUMNS = (
     "detectable",
 )
 
+PEAK_COLUMNS = ("peak_fall", "peak_fall_low", "peak_fall_high", "peak_step", "peak_low_step", "peak_p_value", "peak_established")
+
+
+def peak_row(peak: Peak | None, p_value: float | None) -> dict[str, Any]:
+    """A fall from an earlier high as plain numbers, None each where there is no such high; `p_value` is adjusted for all looked at."""
+    if peak is None:
+        return dict.fromkeys(PEAK_COLUMNS)
+    fall = peak.fall
+    values = (fall.value, fall.low, fall.high, peak.high_step, peak.low_step, p_value, p_value is not None and p_value < LEVEL)
+    return dict(zip(PEAK_COLUMNS, values, strict=True))
+
+
+def peaks_summary(found: Sequence[tuple[str, Peak, float | None]], num_looked_at: int) -> str:
+    """Which trajectories rise above step 0 and fall again, with how much; each is a name, its fall, and its adjusted p-value."""
+    sure = [(name, peak.fall.value or 0.0, peak) for name, peak, p_value in found if p_value is not None and p_value < LEVEL]
+    how = "high and low chosen on half of the items, measured on the other; adjusted for all looked at (Holm)"
+    begin = f"{len(sure) or 'None'} of {num_looked_at} rise above step 0 and then fall again, both clearly ({how})"
+    if not sure:
+        return f"{begin}."
+    sure.sort(key=lambda each: -each[1])
+    names = [
+        f"{name} ({100 * fall:.1f} points from step {peak.high_step:,} to {peak.low_step:,})" for name, fall, peak in sure[:MOST_NAMES]
+    ]
+    more = f" and {len(sure) - MOST_NAMES} more" if len(sure) > MOST_NAMES else ""
+    return f"{begin}: {'; '.join(names)}{more}."
+
+
 _PART_WORDS = {
     "finished": "attempts that do not finish",
     "answered": "finished ones without an answer",
@@ -128,6 +156,7 @@ def shape_rows(found: Sequence[Change]) -> list[dict[str, Any]]:
             rows.append(
                 {"benchmark": each.benchmark, "label": each.label, "p_value": each.dip_p_value, "made_of": made}
                 | shape_row(each.dip)
+                | peak_row(each.peak, each.peak_p_value)
                 | {"sentence": shape_sentence(name, each.dip), "made_of_sentence": made_of_sentence(name, made) if made else ""}
             )
     return rows

@@ -36,8 +36,30 @@ class CrossFit:
     """Score lost times steps: the area below the first step's score, over the steps that lay below it on the half that chose."""
 
 
-def cross_fit(curves: ItemCurves, num_splits: int = SPLITS) -> CrossFit:
-    """The fall and the rise of a trajectory as every held-out half has them; seeds of a run are averaged first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halves:
+    """A trajectory on both halves of every split, each the other way round too: two rows a split, a column a step."""
+
+    chosen: Numbers
+    """The score on the half that chooses."""
+    measured: Numbers
+    """The score on the other half."""
+    sums: Numbers
+    """Units x steps: the sum over the items of each unit."""
+    sizes: Numbers
+    """How many items each unit has."""
+    measured_on: NDArray[np.bool_]
+    """Which units measure, rows x units."""
+    binary: bool
+    """Whether items that are their own units were asked once."""
+
+    def p_values(self, highs: NDArray[np.int64], lows: NDArray[np.int64]) -> Numbers:
+        """One-sided, a row each: how likely it is that the first step lies so far above the second on the half that measures."""
+        return _p_values(self.sums, self.sizes, self.measured_on, (highs, lows), binary=self.binary)
+
+
+def divided(curves: ItemCurves, num_splits: int = SPLITS) -> Halves:
+    """The trajectory on the halves of so many splits; seeds of a run are averaged first.
 
     Halves are of units, drawn by a generator that is seeded with a hash of the items: the same in every process.
     """
@@ -47,21 +69,31 @@ def cross_fit(curves: ItemCurves, num_splits: int = SPLITS) -> CrossFit:
     np.add.at(sums, curves.unit_of, means)
     sizes = np.bincount(curves.unit_of, minlength=num_units).astype(np.float64)
     chosen_on = _halves(curves, num_splits)
-    measured_on = ~chosen_on
-    chosen = (chosen_on @ sums) / (chosen_on @ sizes)[:, None]
-    measured = (measured_on @ sums) / (measured_on @ sizes)[:, None]
+    return Halves(
+        chosen=(chosen_on @ sums) / (chosen_on @ sizes)[:, None],
+        measured=(~chosen_on @ sums) / (~chosen_on @ sizes)[:, None],
+        sums=sums,
+        sizes=sizes,
+        measured_on=~chosen_on,
+        binary=bool(np.isin(means, (0.0, 1.0)).all()) and num_units == len(curves.items),
+    )
+
+
+def cross_fit(curves: ItemCurves, num_splits: int = SPLITS) -> CrossFit:
+    """The fall below the first step and the rise after it, as every held-out half of `divided` has them."""
+    halves = divided(curves, num_splits)
+    chosen, measured = halves.chosen, halves.measured
     bottoms = 1 + chosen[:, 1:].argmin(axis=1)
     after = np.arange(len(curves.steps)) > bottoms[:, None]
     # Where the bottom is the last step nothing comes after it, and there is no rise.
     peaks = np.where(after.any(axis=1), np.where(after, chosen, -np.inf).argmax(axis=1), bottoms)
     rows = np.arange(len(bottoms))
     first = np.zeros_like(bottoms)
-    binary = bool(np.isin(means, (0.0, 1.0)).all()) and num_units == len(curves.items)
     return CrossFit(
         bottoms=bottoms,
         fall=measured[:, 0] - measured[rows, bottoms],
-        fall_p=_p_values(sums, sizes, measured_on, (first, bottoms), binary=binary),
-        rise_p=_p_values(sums, sizes, measured_on, (peaks, bottoms), binary=binary),
+        fall_p=halves.p_values(first, bottoms),
+        rise_p=halves.p_values(peaks, bottoms),
         regained=measured[:, -1] - measured[rows, bottoms],
         area=_areas(curves.steps, chosen, measured),
     )

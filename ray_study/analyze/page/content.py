@@ -72,6 +72,8 @@ class Content:
     """File name -> what draws it; the template shows it by that name."""
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     """File name -> table: written as CSV and Parquet, and into `report.json`."""
+    long_tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    """The same, but too long for `report.json`."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Path below the report's directory -> the text of a file beside the page."""
     write: Callable[[Path], tuple[Mapping[str, Any], list[str]]] | None = None

@@ -11,7 +11,7 @@ from ray_study.analyze.answer import answer, sentence, warnings
 from ray_study.analyze.makeup import makeups
 from ray_study.analyze.makeup_figure import plot_makeup
 from ray_study.analyze.page.content import Content, Material
-from ray_study.analyze.shapes import shape_rows, shapes_summary
+from ray_study.analyze.shapes import peaks_summary, shape_rows, shapes_summary
 from ray_study.rows import BenchmarkCard
 
 
@@ -56,8 +56,9 @@ def dips(material: Material) -> Content:
     made = makeup_table(material)
     plain = [{key: value for key, value in row.items() if key not in ("made_of",)} for row in rows]
     named = [(f"{each.benchmark} with {each.label}", each.dip, each.dip_p_value) for each in material.changes if each.dip]
+    peaks = [(f"{each.benchmark} with {each.label}", each.peak, each.peak_p_value) for each in material.changes if each.peak]
     return Content(
-        values={"shapes": rows, "summary": shapes_summary(named)},
+        values={"shapes": rows, "summary": shapes_summary(named), "peaks": peaks_summary(peaks, len(named))},
         figures={"makeup": partial(plot_makeup, material.study, made)} if len(made) else {},
         tables={"shapes": pl.DataFrame(plain, infer_schema_length=None), "makeup": made},
     )

@@ -10,9 +10,11 @@ import polars as pl
 from ray_study.analyze import plots
 from ray_study.analyze.cap_shape import cap_warnings
 from ray_study.analyze.findings import caps_table
-from ray_study.analyze.length_figure import plot_medians
+from ray_study.analyze.length_curves import curves_table, length_curves
+from ray_study.analyze.length_figure import plot_curves, plot_medians
 from ray_study.analyze.page.content import Content, Material, flat
 from ray_study.analyze.thinking import lengths_by_step
+from ray_study.rows import GradedAttempt
 
 QUANTITIES = ("median", "mean", "thinking", "answer")
 _SCHEMA = {
@@ -49,6 +51,9 @@ def length(material: Material) -> Content:
         own = [row for row in rows if (row["run"], row["benchmark"]) == (run, benchmark)]
         ends.append({"first": own[0], "longest": max(own, key=lambda row: row["mean"] or 0.0), "last": own[-1]})
     figures = {"length": partial(plots.plot_length, material.study), "medians": partial(plot_medians, material.study, table)}
+    curves = length_curves(attempts_by_arm(material))
+    if curves:
+        figures["length_curves"] = partial(plot_curves, curves)
     return Content(
         values={
             "ends": ends,
@@ -59,7 +64,22 @@ def length(material: Material) -> Content:
         },
         figures=figures,
         tables={"lengths": table},
+        long_tables={"length_curves": curves_table(curves)} if curves else {},
     )
+
+
+def attempts_by_arm(material: Material) -> dict[tuple[str, str], dict[int, list[GradedAttempt]]]:
+    """(label of an arm, benchmark) -> step -> the attempts of all its seeds, once each where they share a checkpoint."""
+    found: dict[tuple[str, str], dict[int, list[GradedAttempt]]] = {}
+    for card in material.cards:
+        for arm in material.arms:
+            by_step: dict[int, dict[tuple[str, str, int], GradedAttempt]] = {}
+            for run in arm.runs:
+                for step, graded in material.by_step.get((run.id, card.benchmark), {}).items():
+                    by_step.setdefault(step, {}).update({(each.asked_of, each.problem_id, each.sample): each for each in graded})
+            if by_step:
+                found[arm.label, card.benchmark] = {step: list(own.values()) for step, own in by_step.items()}
+    return found
 
 
 def clipped(material: Material) -> list[dict[str, Any]]:
