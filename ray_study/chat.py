@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import AutoTokenizer
-
 from ray_study.config import WorkedExample
 from ray_study.manifests import digest
+from ray_study.plain_tokenizer import plain
 
 EndToken = Literal["tokenizer", "template"]
 """What closes a response that is learned from: the tokenizer's EOS, or the token that the chat template ends a turn with."""
@@ -51,7 +50,7 @@ class Chat:
         Raises:
             ValueError: it has no chat template, no EOS token, or a template that ends a turn with no special token where that is asked for.
         """
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=trust_remote_code)
+        self._tokenizer: Any = plain(Path(directory)) or _by_transformers(directory, trust_remote_code=trust_remote_code)
         template = self._tokenizer.chat_template
         if not isinstance(template, str):
             found = "none" if template is None else f"several ({sorted(template)})"
@@ -139,6 +138,13 @@ class Chat:
         after = self._ids(rendered.rpartition(_MARK)[2].lstrip())[:1]
         special = {int(key) for key, token in self._tokenizer.added_tokens_decoder.items() if token.special}
         return {token for token in after if token in special}
+
+
+def _by_transformers(directory: str | Path, *, trust_remote_code: bool) -> Any:
+    # Not at the top: it takes seconds to load, and most directories of ours need it not.
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    return AutoTokenizer.from_pretrained(str(directory), trust_remote_code=trust_remote_code)
 
 
 def _turn(role: str, content: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from ray_study.manifests import digest, read_manifest
 from ray_study.materials import Lab, base_directory, ledger
 from ray_study.models import positions
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool
+from ray_study.serving.pool import Pool
 from ray_study.store import Result, Workspace, outside
 from ray_study.verify.rubrics import REWARD, RUBRICS, judge_literal
 

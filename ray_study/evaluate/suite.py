@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ray_study.analyze.judged import PRIMARY
 from ray_study.benchmarks.protocols import label
+from ray_study.chosen import subset
 from ray_study.config import Benchmark, Sampling, Study
 from ray_study.manifests import digest
 from ray_study.owed import is_asked
@@ -70,24 +70,6 @@ def exams(study: Study, load: Callable[[str], tuple[Result, list[Problem]]]) -> 
         rubrics = tuple(study.judges[judge].rubric for judge in benchmark.judge)
         made.append(Exam(name=name, benchmark=benchmark, items=tuple(chosen), sampling=sampling, source=source, rubrics=rubrics))
     return made
-
-
-def subset(problems: Sequence[Problem], items: int | None, seed: int) -> list[Problem]:
-    """A seeded subset of `items` problems, balanced over clusters; a smaller one is the beginning of a larger one.
-
-    Raises:
-        ValueError: there are fewer problems than asked for.
-    """
-    if items is None:
-        return list(problems)
-    if items > len(problems):
-        raise ValueError(f"a benchmark asks for {items} items of a set of {len(problems)}; ask for fewer, or leave `items` out")
-    by_cluster: dict[str, list[Problem]] = defaultdict(list)
-    for problem in sorted(problems, key=lambda each: digest([seed, each.id])):
-        by_cluster[problem.cluster].append(problem)
-    ranked = [(rank, digest([seed, cluster]), problem) for cluster, members in by_cluster.items() for rank, problem in enumerate(members)]
-    ranked.sort(key=lambda each: each[:2])
-    return [problem for _, _, problem in ranked[:items]]
 
 
 def in_rounds(exams: Sequence[Exam]) -> list[list[Exam]]:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from ray_study.chosen import subset
 from ray_study.config import Benchmark, Sampling
-from ray_study.evaluate import Exam, in_rounds, is_owed, subset
+from ray_study.evaluate import Exam, in_rounds, is_owed
 from ray_study.rows import Problem
 from ray_study.store import outside
 
