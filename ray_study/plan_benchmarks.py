@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ray_study import problems
 from ray_study.benchmarks import num_items
 from ray_study.benchmarks.protocols import label
+from ray_study.chosen import num_asked
 from ray_study.config import Benchmark, Study
 from ray_study.exam_literals import benchmark_literal
 from ray_study.manifests import digest
@@ -39,7 +40,7 @@ def benchmark_lines(study: Study, num_bases: int, saved: Saved) -> Iterator[str]
         named = label(benchmark.benchmark or name, benchmark.protocol, benchmark.reads)
         first = "; sat before those that are not primary" if benchmark.primary and _some_are_not(study) else ""
         yield (
-            f"benchmark {name} ({benchmark.group}): {benchmark.items or _there(study, benchmark) or 'all'} items x "
+            f"benchmark {name} ({benchmark.group}): {num_asked(benchmark.items) or _there(study, benchmark) or 'all'} items x "
             f"{benchmark.num_samples} samples, at most {sampling.max_tokens} tokens each, checkpoints: {cells}"
             f"{f'; {named}' if named else ''}{first}"
         )
@@ -53,7 +54,7 @@ def prices(study: Study, num_bases: int, saved: Saved) -> list[Price]:
 
 def _price(study: Study, name: str, num_checkpoints: int | None) -> Price:
     benchmark, evaluate = study.evaluation.benchmarks[name], study.resources.evaluate
-    items = benchmark.items or _there(study, benchmark)
+    items = num_asked(benchmark.items) or _there(study, benchmark)
     cap = (benchmark.sampling or study.evaluation.sampling).max_tokens
     attempts = None if items is None or num_checkpoints is None else num_checkpoints * items * benchmark.num_samples
     tokens = None if attempts is None else attempts * cap

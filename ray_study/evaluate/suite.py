@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from ray_study.analyze.judged import PRIMARY
 from ray_study.benchmarks.protocols import label
-from ray_study.chosen import subset
+from ray_study.chosen import DIRECTORY, manifest, subset
 from ray_study.config import Benchmark, Sampling, Study
 from ray_study.manifests import digest
 from ray_study.owed import is_asked
 from ray_study.rows import BenchmarkCard, Problem
-from ray_study.store import Result
+from ray_study.store import Result, Store
 
 PHRASE_MATCH = "phrase match, not judged"
 
@@ -70,6 +70,17 @@ def exams(study: Study, load: Callable[[str], tuple[Result, list[Problem]]]) -> 
         rubrics = tuple(study.judges[judge].rubric for judge in benchmark.judge)
         made.append(Exam(name=name, benchmark=benchmark, items=tuple(chosen), sampling=sampling, source=source, rubrics=rubrics))
     return made
+
+
+def keep_lists(store: Store, exams: Sequence[Exam], seed: int) -> list[str]:
+    """The paths of the lists of what exams with `items` ask, each written into the store, for people and for other studies."""
+    kept = []
+    for exam in exams:
+        if exam.benchmark.items is not None:
+            name = f"{DIRECTORY}/{exam.name}.json"
+            store.write_json(name, manifest(exam.name, exam.items, int(exam.source.record["num_rows"]), seed))
+            kept.append(store.path(name))
+    return kept
 
 
 def in_rounds(exams: Sequence[Exam]) -> list[list[Exam]]:
