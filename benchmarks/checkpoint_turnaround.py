@@ -29,7 +29,8 @@ from ray_study.assets import cache_directory
 from ray_study.chat import Chat
 from ray_study.config import Model, Sampling, Scratch, ServeResources
 from ray_study.ray_cluster import connect
-from ray_study.serving import Pool, Request, Turn
+from ray_study.serving import Request, Turn
+from ray_study.serving.pool import Pool
 
 GOAL = 20
 RESOURCES = ServeResources(cpus_per_replica=1, max_num_seqs=16, kv_cache_megabytes=64)

@@ -35,7 +35,7 @@ from ray_study.config import Model, Sampling
 from ray_study.generate import Asking, shards
 from ray_study.ray_cluster import connect
 from ray_study.rows import Problem
-from ray_study.serving import Pool
+from ray_study.serving.pool import Pool
 
 GOAL = 3.0
 SHARD = 32

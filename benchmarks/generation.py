@@ -28,10 +28,11 @@ from _offline import RESOURCES, Asked, Offline, add_arguments, speed, what_is_as
 
 from ray_study import tables, verify
 from ray_study.chat import Chat
-from ray_study.generate import Asking, Job, Rule, cuts, drive
+from ray_study.generate import Asking, Rule, cuts
+from ray_study.generate.driving import Job, drive
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool
+from ray_study.serving.pool import Pool
 
 GOAL = 0.95
 SHARD = 32

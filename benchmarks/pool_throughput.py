@@ -31,7 +31,7 @@ from ray_study.chat import Chat
 from ray_study.generate import Asking, shards
 from ray_study.ray_cluster import connect
 from ray_study.rows import Problem
-from ray_study.serving import Pool
+from ray_study.serving.pool import Pool
 
 GOAL = 0.9
 SHARD = 32

@@ -11,15 +11,16 @@ from pathlib import Path
 from ray_study import generate, problems, verify
 from ray_study.chat import Chat
 from ray_study.config import Teacher
-from ray_study.generate import Asking, Cut, Job, Matching, Meter, Rule, Server, Tally
+from ray_study.generate import Asking, Cut, Matching, Meter, Rule, Server, Tally, driving
 from ray_study.generate.asking import shard_name
+from ray_study.generate.driving import Job
 from ray_study.grid import ATTEMPTS_VERSION, attempts_literal, teacher_literal
 from ray_study.manifests import digest, read_manifest
 from ray_study.materials import Lab, base_directory, grade, load_problems
 from ray_study.models import positions
 from ray_study.problems.formats import without_request
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool
+from ray_study.serving.pool import Pool
 from ray_study.store import Result, Workspace, outside
 from ray_study.verify import VERSION as VERIFY_VERSION
 
@@ -131,7 +132,7 @@ def _by_pool(task: Task, workspace: Workspace) -> Facts:
             if not opened:
                 # One engine for all rounds, and none where nothing is owed.
                 opened.append(stack.enter_context(lab.engines.use(directory, lab.study.resources.generate, model)))
-            generate.drive(owed, opened[0], directory, job, told=told)
+            driving.drive(owed, opened[0], directory, job, told=told)
 
         facts = _rounds(task, workspace, drive)
     chat = Chat(directory, trust_remote_code=model.trust_remote_code)
@@ -150,7 +151,7 @@ def _by_server(task: Task, workspace: Workspace) -> Facts:
     job = _job(task, workspace, task.teacher.sampling.max_tokens)
 
     def drive(owed: Sequence[Cut], told: Callable[[str], None]) -> None:
-        generate.drive_server(owed, server, task.rows, job, told=told)
+        driving.drive_server(owed, server, task.rows, job, told=told)
 
     return {**_rounds(task, workspace, drive), "endpoint": {"url": server.name, "model": endpoint.model}}
 
@@ -184,7 +185,7 @@ def _rounds(task: Task, workspace: Workspace, drive: Drive) -> Facts:
     names: list[str] = []
     rounds: list[dict[str, int]] = []
     meter = Meter(task.lab.progress, tally)
-    whole = generate.done(workspace.path)
+    whole = driving.done(workspace.path)
 
     def told(name: str) -> None:
         tally.add(generate.read_facts(workspace.path, name))

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import AutoTokenizer
-
 from ray_study.config import WorkedExample
 from ray_study.manifests import digest
+from ray_study.plain_tokenizer import plain
 
 EndToken = Literal["tokenizer", "template"]
 """What closes a response that is learned from: the tokenizer's EOS, or the token that the chat template ends a turn with."""
@@ -40,20 +39,24 @@ class Chat:
     """Sorted: the tokenizer's EOS, the template's end of turn, and what the generation config names as end."""
     template_hash: str
 
-    def __init__(self, directory: str | Path, *, trust_remote_code: bool = False, end_token: EndToken = "tokenizer") -> None:
+    def __init__(
+        self, directory: str | Path, *, trust_remote_code: bool = False, end_token: EndToken = "tokenizer", turns: bool = True
+    ) -> None:
         """Loads the tokenizer of a checkpoint directory.
 
         Args:
             directory: with the tokenizer's files.
             trust_remote_code: whether code that comes with them may run.
             end_token: what closes a response; generation stops at either.
+            turns: whether turns will be rendered. Who only goes on with texts, as some judges do, needs no template.
 
         Raises:
-            ValueError: it has no chat template, no EOS token, or a template that ends a turn with no special token where that is asked for.
+            ValueError: it has no chat template where turns are rendered, no EOS token, or a template that ends a turn with no special
+                token where that is asked for.
         """
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=trust_remote_code)
+        self._tokenizer: Any = plain(Path(directory)) or _by_transformers(directory, trust_remote_code=trust_remote_code)
         template = self._tokenizer.chat_template
-        if not isinstance(template, str):
+        if not isinstance(template, str) and turns:
             found = "none" if template is None else f"several ({sorted(template)})"
             raise ValueError(
                 f"the tokenizer in {directory} needs one chat template, found {found}; put a chat_template.jinja into the model's directory"
@@ -62,7 +65,7 @@ class Chat:
             raise ValueError(f"the tokenizer in {directory} has no EOS token, so no model could learn to stop; set eos_token")
         self._eos_id = int(self._tokenizer.eos_token_id)
         self.template_hash = digest(template)
-        ends = self._end_of_turn()
+        ends = self._end_of_turn() if isinstance(template, str) else set()
         self.stop_ids = tuple(sorted({self._eos_id, *ends, *_generation_ends(Path(directory))}))
         if end_token == "template" and not ends:
             raise ValueError(
@@ -85,6 +88,11 @@ class Chat:
         # Only what the template adds may open thinking: a problem that quotes the tag does not.
         added = rendered.removeprefix(turn_only)
         return Prompt(ids=self._ids(rendered), thinking_opened=added.rfind("<think>") > added.rfind("</think>"))
+
+    def text_to_go_on_with(self, text: str) -> Prompt:
+        """A bare text as a prompt: no turn and no template, and before it what the tokenizer begins every text with."""
+        ids = self._tokenizer(text, add_special_tokens=True)["input_ids"]
+        return Prompt(ids=tuple(int(token) for token in ids), thinking_opened=False)
 
     def conversation_ids(self, prompt: str, response: str) -> tuple[int, ...]:
         """The ids of a user's turn and the answer to it by the full template, as a reward model reads them."""
@@ -139,6 +147,13 @@ class Chat:
         after = self._ids(rendered.rpartition(_MARK)[2].lstrip())[:1]
         special = {int(key) for key, token in self._tokenizer.added_tokens_decoder.items() if token.special}
         return {token for token in after if token in special}
+
+
+def _by_transformers(directory: str | Path, *, trust_remote_code: bool) -> Any:
+    # Not at the top: it takes seconds to load, and most directories of ours need it not.
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    return AutoTokenizer.from_pretrained(str(directory), trust_remote_code=trust_remote_code)
 
 
 def _turn(role: str, content: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ Literals in the file identify results; what only says *where* something runs (`r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -212,8 +212,8 @@ class Benchmark(Settings):
     problems: Name
     group: Group
     num_samples: int = Field(1, ge=1)
-    items: int | None = Field(None, ge=1)
-    """A seeded subset, nested in larger ones; empty takes all."""
+    items: Annotated[int, Field(ge=1)] | Annotated[str, Field(min_length=1)] | None = None
+    """A seeded subset of so many, nested in larger ones, or the path of a list of ids as the store keeps it; empty takes all."""
     sampling: Sampling | None = None
     """`evaluation.sampling` where it is empty. What a named benchmark's protocol fixes stays where a key is left out."""
     at: Literal["all", "final"] | tuple[int, ...] = "all"

@@ -12,7 +12,11 @@ from typing import Protocol
 
 from ray_study.config import Model, ServeResources
 from ray_study.manifests import digest, read_manifest
-from ray_study.serving import Pool, PoolUnavailable, RewardPool, delete_all, in_our_words
+from ray_study.serving import PoolUnavailable
+from ray_study.serving.applications import delete_all
+from ray_study.serving.errors import in_our_words
+from ray_study.serving.pool import Pool
+from ray_study.serving.reward_pool import RewardPool
 
 log = logging.getLogger(__name__)
 

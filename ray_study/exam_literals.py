@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ray_study.chosen import items_literal
 from ray_study.config import Study
 from ray_study.grid import problems_literal
 from ray_study.rows import Reads
@@ -20,7 +21,7 @@ def benchmark_literal(study: Study, name: str) -> dict[str, Any]:
     sampling = benchmark.sampling or study.evaluation.sampling
     return {
         "problems": problems_literal(study.problems[benchmark.problems]),
-        "items": benchmark.items,
+        "items": items_literal(benchmark.items),
         "num_samples": benchmark.num_samples,
         "sampling": sampling.model_dump(mode="json"),
         "thinking": benchmark.thinking,

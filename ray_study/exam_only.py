@@ -14,7 +14,7 @@ from ray_study import results, sweep_file
 from ray_study.benchmarks import SUITES, written_out
 from ray_study.claims import claim
 from ray_study.config import Evaluation, Judge, Model, Problems, Resources, Study
-from ray_study.evaluate import Cell, exams, sit
+from ray_study.evaluate import Cell, exams, keep_lists, sit
 from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab, base_directory, load_problems
 from ray_study.places import ModelSettings, Named, label
@@ -142,6 +142,7 @@ def evaluate(study: Study, store: Store, models: Sequence[Named], progress: Call
     """
     with claim(store, "evaluate"), open_lab(study, store, progress, "evaluate") as lab:
         suite = exams(study, partial(load_problems, lab))
+        keep_lists(store, suite, study.seed)
         by_name = {exam.name: exam for exam in suite}
         scores: list[Score] = []
         owed: list[str] = []

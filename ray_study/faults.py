@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ray_study import problems, verify
+from ray_study.chosen import num_asked
 from ray_study.config import Model, ServeResources, Study
 from ray_study.models import ModelFacts, facts
 from ray_study.rows import KINDS
@@ -20,9 +21,10 @@ def material_faults(study: Study) -> Iterator[str]:
             yield f"problems.{name}: {settings.source} makes problems without end; say how many with num_problems"
     for name, benchmark in study.evaluation.benchmarks.items():
         there = study.problems[benchmark.problems].num_problems
-        if benchmark.items is not None and there is not None and benchmark.items > there:
+        asked = num_asked(benchmark.items)
+        if asked is not None and there is not None and asked > there:
             where = f"evaluation.benchmarks.{name}.items"
-            yield f"{where}: found {benchmark.items}, but problems.{benchmark.problems} has {there}; ask for fewer"
+            yield f"{where}: found {asked}, but problems.{benchmark.problems} has {there}; ask for fewer"
     yield from _judge_faults(study)
     yield from _need_faults(study)
     yield from _recorded_faults(study)

@@ -60,15 +60,16 @@ class Judge(Settings):
     """An OpenAI-compatible server."""
     rubric: RubricName
     """`policy`: five levels of compliance; `truthful`, `informative`, `refusal`: yes or no; `reward`: the score of a reward model;
-    `truthful_completion`, `informative_completion`: TruthfulQA's fine-tuned judges, which complete a text (`max_tokens: 16`; the model's
-    directory needs a chat template that adds no turns)."""
+    `truthful_completion`, `informative_completion`: TruthfulQA's fine-tuned judges, which complete a text (`max_tokens: 16`); a
+    server is asked at `/completions`, and a chat template is neither needed nor used."""
     sampling: JudgeSampling = JudgeSampling()
     thinking: bool | None = None
     """Passed to the chat template as `enable_thinking` where it is set."""
     budget: Budget | None = None
     """For an endpoint; empty has no limit."""
     most_characters: int = Field(60_000, ge=100)
-    """Of an attempt, in the judge's prompt: what is beyond is cut, and the prompt says so."""
+    """Of an attempt, in the judge's prompt: what is beyond is cut, and the prompt says so. A judge that completes texts and is served here
+    is shown as many tokens of its own as it has room for."""
     validate_on: tuple[LabelledSet, ...] = ()
     """Sets with labels by people: the judge is asked them first, and its error rates correct the shares that it measures. `refusals` suits
     the rubrics refusal and policy, `objectives` (was what the request was after achieved?) the policy rubric."""

@@ -23,13 +23,11 @@ from transformers.utils import logging as transformers_logging
 from ray_study import assets
 from ray_study.config import Model, Scratch
 from ray_study.hub import download
-from ray_study.manifests import CANARY_TEXT, MANIFEST, Canary, Manifest, digest, hash_files, read_manifest, write_manifest
+from ray_study.manifests import CANARY_TEXT, MANIFEST, Canary, Manifest, hash_files, read_manifest, write_manifest
 from ray_study.models import BYTE_VOCABULARY
+from ray_study.prepared import files_of, place, prepared
 
 logger = logging.getLogger(__name__)
-
-VERSION = 1
-"""Raised by hand when the meaning of a prepared directory changes, so that a cache of before is not taken for one of now."""
 
 DTYPES: dict[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -64,7 +62,7 @@ def prepare(model: Model, name: str, cache: Path, *, progress: Callable[[str], N
     found = prepared(model, name, cache)
     if found is not None:
         return found
-    directory = _place(model, name, cache)
+    directory = place(model, name, cache)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(directory.with_suffix(".lock")):
         if not (directory / MANIFEST).is_file():
@@ -90,25 +88,8 @@ def snapshot(model: Model) -> Path:
         return Path(download(model.hub, model.revision))
     if model.path is None:
         raise ValueError("a reward model comes from `hub` or `path`: assets and random weights are language models")
-    _files_of(Path(model.path))
+    files_of(Path(model.path))
     return Path(model.path)
-
-
-def prepared(model: Model, name: str, cache: Path) -> Path | None:
-    """The directory that `prepare` would give, where it is there already.
-
-    Raises:
-        ValueError: a `path` is no model directory, or its manifest is damaged.
-    """
-    if model.path is not None and (Path(model.path) / MANIFEST).is_file():
-        read_manifest(Path(model.path))
-        return Path(model.path)
-    directory = _place(model, name, cache)
-    return directory if (directory / MANIFEST).is_file() else None
-
-
-def _place(model: Model, name: str, cache: Path) -> Path:
-    return cache / "models" / f"{name}-{_key(model)}"
 
 
 def save(model: Any, tokenizer: Any, directory: Path, stamp: Stamp) -> Manifest:
@@ -230,24 +211,6 @@ def byte_tokenizer() -> Any:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.chat_template = _CHATML
     return tokenizer
-
-
-def _key(model: Model) -> str:
-    literal: dict[str, object] = {
-        "version": VERSION,
-        "model": model.model_dump(mode="json", include={"hub", "revision", "asset", "scratch", "dtype", "trust_remote_code"}),
-    }
-    if model.path is not None:
-        literal["files"] = _files_of(Path(model.path))
-    return digest(literal)
-
-
-def _files_of(path: Path) -> dict[str, list[object]]:
-    """What tells that a directory of weights changed, without reading gigabytes."""
-    if not (path / "config.json").is_file():
-        raise ValueError(f"path {path} has no config.json: expected a model directory in Hugging Face layout on this machine")
-    files = [file for file in sorted(path.iterdir()) if file.is_file()]
-    return {str(file.resolve()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
 def _source(model: Model) -> str:

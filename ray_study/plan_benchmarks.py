@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ray_study import problems
 from ray_study.benchmarks import num_items
 from ray_study.benchmarks.protocols import label
+from ray_study.chosen import num_asked
 from ray_study.config import Benchmark, Study
 from ray_study.exam_literals import benchmark_literal
 from ray_study.manifests import digest
@@ -78,8 +79,9 @@ def _num_checkpoints(at: str | tuple[int, ...], num_bases: int, saved: Saved) ->
 
 def items_of(study: Study, benchmark: Benchmark) -> int | None:
     """How many items a benchmark asks, where that is known without reading its problems."""
-    if benchmark.items:
-        return benchmark.items
+    asked = num_asked(benchmark.items)
+    if asked:
+        return asked
     stated = study.problems[benchmark.problems].num_problems
     if stated is not None or benchmark.benchmark is None or benchmark.protocol is None or benchmark.options:
         return stated

@@ -15,7 +15,7 @@ from typing import Any
 from ray_study import cards, descriptions, machine, plan
 from ray_study.claims import alone
 from ray_study.config import Study
-from ray_study.evaluate import Cell, Exam
+from ray_study.evaluate import Cell, Exam, keep_lists
 from ray_study.grid import PlannedRun, planned
 from ray_study.materials import stored_dataset
 from ray_study.results import Findings, score_cell, training_rows
@@ -95,6 +95,7 @@ class Publisher:
             self._tracker.show(self._parent, self._study_look(None))
             for exam in exams:
                 self._tracker.dataset(self._parent, exam.name, _exam_facts(exam), "eval")
+            self._tracker.files(self._parent, keep_lists(self._store, exams, self._study.seed), "exams")
 
     def _texts(self, file: SweepFile) -> dict[str, str]:
         """The files of the parent run: the sweep file and the plan, for people and for machines."""

@@ -18,7 +18,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ray_study import checks, following, results
+from ray_study import following, results
+from ray_study.checks.at_work import before_spending
 from ray_study.claims import claim
 from ray_study.evaluate import Cell, Exam, Sittings, exams, in_rounds, lanes, score_checkpoint
 from ray_study.examples import make_dataset
@@ -97,7 +98,7 @@ def evaluate(file: SweepFile, store: Store, progress: Callable[[str], None], *, 
 def _materials(lab: Lab, file: SweepFile) -> tuple[list[Exam], Publisher, dict[str, Result]]:
     """The exams, whom to tell, and the data sets that could be made, by name, without what also stands in an exam."""
     suite = exams(lab.study, partial(load_problems, lab))
-    checks.before_spending(lab, suite)
+    before_spending(lab, suite)
     publisher = Publisher(file, lab.store)
     items = {exam.name: exam.items for exam in suite}
     datasets = make_each(lab.store, lab.study.datasets, lambda name: make_dataset(lab, name, items))

@@ -182,7 +182,8 @@ class Tracker:
     def checkpoint(self, run: str, checkpoint: Checkpoint) -> str:
         """The logged model of a checkpoint; made when the checkpoint is committed, found afterwards."""
         name, axes = self._trials[run]
-        return self._models.checkpoint(run, checkpoint, name=f"{name} step {checkpoint.step}", axes=axes)
+        # The step stands first: tables cut names off at their ends.
+        return self._models.checkpoint(run, checkpoint, name=f"step {checkpoint.step}, {name}", axes=axes)
 
     def scores(self, run: str, checkpoint: Checkpoint, scores: Sequence[Score], digests: Mapping[str, str]) -> None:
         """Ties the scores of a checkpoint to its model and to the exam, as `eval/BENCHMARK/METRIC` by step."""

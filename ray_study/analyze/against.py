@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ray_study.analyze.aggregates import as_wholes
 from ray_study.analyze.agreement import Verdict, agreement, difference_of_shares, refused
 from ray_study.analyze.comparisons import holm
 from ray_study.analyze.layout import run_labels
@@ -66,7 +67,8 @@ class AgainstPaper:
 
 
 def against_paper(study: StudyTables) -> AgainstPaper:
-    """Every score of a study beside the paper's number, where there is one of the same thing."""
+    """Every score of a study beside the paper's number, where there is one of the same thing; parts as their whole, as it prints them."""
+    study = as_wholes(study)
     declared = dict(study.facts.get("declared") or {})
     labels = run_labels([run for run in study.runs if run.status != "failed"])
     cards = {card.benchmark: card for card in benchmark_cards(study)}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ray_study.analyze.aggregates import PARTS
 from ray_study.analyze.published import cells, exams
 from ray_study.rows import BenchmarkCard, Run
 from ray_study.training import PAPER_FAITHFUL
@@ -20,7 +21,6 @@ SAMPLING = ("temperature", "top_p", "top_k", "presence_penalty", "frequency_pena
 NOT_SAID = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
 """Of a study's sampling, what a declaration leaves out where it is zero."""
 NOT_DECLARED = "what its names stand for is not in its tables; write its report again"
-HALUEVAL = {f"halueval_{part}": "halueval" for part in ("qa", "dialogue", "summarization")}
 
 ROWS_AT_ONCE = {"internlm/internlm2_5-20b": 2}
 """Rows of a micro-batch in the authors' scripts, where it is another number than their usual four."""
@@ -59,7 +59,9 @@ def match_exam(declared: Declared, card: BenchmarkCard) -> Matched:
     settings = declared.get("benchmarks", {}).get(card.benchmark)
     if settings is None:
         return Matched(reasons=(NOT_DECLARED,))
-    name = HALUEVAL.get(settings.get("benchmark") or "", settings.get("benchmark") or "")
+    name = str(settings.get("benchmark") or "")
+    if name in PARTS:
+        return Matched(reasons=(f"a part of {PARTS[name]}, of which the paper prints one number over all parts",))
     if name not in exams():
         return Matched(
             reasons=("a benchmark that the paper does not have" if name else "an exam written out by itself, and no named benchmark",)

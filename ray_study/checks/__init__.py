@@ -1,7 +1,8 @@
 """Checks before spending: `ray-study check`, and the first act of `run`. One function a check, one dict that names them.
 
 A check is a function from a `Subject` to a `Finding`: a state and a sentence. One that failed and `stops` is of the kind that would
-spend for nothing; the others are told, and the study goes on.
+spend for nothing; the others are told, and the study goes on. This package is light, so that the verb takes seconds; what looks at a
+study at work is `at_work`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ from ray_study.checks.finding import Finding, Subject
 from ray_study.checks.items import contamination, duplicate_items, gold_letters, item_order
 from ray_study.checks.outside import judge_reachable, protocol_differences, sandbox_there
 from ray_study.checks.prompts import chat_template_and_end, items_over_context, prompts_equal, stop_tokens
-from ray_study.checks.subjects import as_it_is, at_work
-from ray_study.evaluate import Exam
-from ray_study.materials import Lab
+from ray_study.checks.subjects import as_it_is
 
-__all__ = ["CHECKS", "Finding", "Subject", "as_it_is", "before_spending", "line", "look", "summary"]
+__all__ = ["CHECKS", "Finding", "Subject", "as_it_is", "line", "look", "summary"]
 
 Check = Callable[[Subject], Finding]
 
@@ -43,23 +42,6 @@ CHECKS: dict[str, Check] = {
 def look(subject: Subject, checks: Mapping[str, Check] = CHECKS) -> list[Finding]:
     """What each check found, in their order."""
     return [replace(check(subject), check=name) for name, check in checks.items()]
-
-
-def before_spending(lab: Lab, suite: Sequence[Exam]) -> list[Finding]:
-    """What the checks found about a study that is about to begin; what failed is told.
-
-    Raises:
-        ValueError: something failed that would spend for nothing; a line for each.
-    """
-    findings = look(at_work(lab, suite))
-    for finding in findings:
-        if finding.state == "fail":
-            lab.progress(line(finding))
-    stopping = [line(finding) for finding in findings if finding.state == "fail" and finding.stops]
-    if stopping:
-        raise ValueError("\n".join(stopping))
-    lab.progress(summary(findings))
-    return findings
 
 
 def line(finding: Finding) -> str:

@@ -1,17 +1,17 @@
-"""A study as checks see it: as it lies there, without writing anything into its store, or at work, when a driver has its claims."""
+"""A study as checks see it: as it lies there, without writing anything into its store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ray_study import assets, materials, model_files, problems
+from ray_study import assets, problems
 from ray_study.chat import Chat
 from ray_study.checks.finding import Rendering, Subject
+from ray_study.chosen import subset
 from ray_study.config import Problems, Study
-from ray_study.evaluate import Exam, subset
 from ray_study.grid import problems_literal
-from ray_study.materials import Lab
+from ray_study.prepared import prepared
 from ray_study.problems import SOURCES, local_sources
 from ray_study.rows import Problem
 from ray_study.store import Store, fingerprint
@@ -45,41 +45,24 @@ def as_it_is(study: Study, store: Store, progress: Callable[[str], None]) -> Sub
         for name, benchmark in study.evaluation.benchmarks.items()
         if benchmark.problems in sets
     }
-    renderings = _renderings(study, lambda name: _prepared(study, name), missing)
-    return Subject(study=study, store=store, exams=exams, sets=sets, renderings=renderings, missing=missing, progress=progress)
-
-
-def at_work(lab: Lab, suite: Sequence[Exam]) -> Subject:
-    """The study of a lab: its exams are made, and its base models are prepared, since all that follows needs them.
-
-    Raises:
-        ValueError: a model cannot be had.
-    """
-    missing: dict[str, str] = {}
-    for dataset in lab.study.datasets.values():
-        if dataset.problems is None or dataset.problems in lab.loaded:
-            continue
-        try:
-            if is_loaded_here(lab.study.problems[dataset.problems]):
-                materials.load_problems(lab, dataset.problems)
-        except ValueError as error:
-            # Its data set fails alone.
-            missing[f"problems {dataset.problems!r}"] = str(error)
-    sets = {name: rows for name, (_, rows) in lab.loaded.items()}
-    renderings = _renderings(lab.study, lambda name: Path(materials.base_directory(lab, name)), missing)
-    exams = {exam.name: exam.items for exam in suite}
-    return Subject(study=lab.study, store=lab.store, exams=exams, sets=sets, renderings=renderings, missing=missing, progress=lab.progress)
+    asked = renderings(study, lambda name: _prepared(study, name), missing)
+    return Subject(study=study, store=store, exams=exams, sets=sets, renderings=asked, missing=missing, progress=progress)
 
 
 def _prepared(study: Study, name: str) -> Path | None:
     """The directory of a model where it is prepared, or made from random weights in a moment."""
     model = study.models[name]
-    if model.scratch is not None:
+    found = prepared(model, name, assets.cache_directory())
+    if found is None and model.scratch is not None:
+        # Not at the top: torch takes seconds to load, and is needed once.
+        from ray_study import model_files  # noqa: PLC0415
+
         return model_files.prepare(model, name, assets.cache_directory())
-    return model_files.prepared(model, name, assets.cache_directory())
+    return found
 
 
-def _renderings(study: Study, directory_of: Callable[[str], Path | None], missing: dict[str, str]) -> dict[str, Rendering]:
+def renderings(study: Study, directory_of: Callable[[str], Path | None], missing: dict[str, str]) -> dict[str, Rendering]:
+    """How each swept model is asked; why one cannot be looked at goes into `missing`."""
     found: dict[str, Rendering] = {}
     for name in study.sweep.model:
         directory = directory_of(name)

@@ -8,7 +8,8 @@ from concurrent.futures import as_completed
 from ray_study import generate
 from ray_study.evaluate.turns import in_words, write_turn
 from ray_study.rows import Attempt
-from ray_study.serving import Pool, Turn
+from ray_study.serving import Turn
+from ray_study.serving.pool import Pool
 from ray_study.store import Workspace
 
 Owed = tuple[Workspace, generate.Shard, str]

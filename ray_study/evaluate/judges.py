@@ -11,7 +11,7 @@ from ray_study import generate
 from ray_study.chat import Chat
 from ray_study.config import Sampling
 from ray_study.evaluate.answering import answer_shards
-from ray_study.evaluate.questions import Question, clipped
+from ray_study.evaluate.questions import Question, clipped, fitted
 from ray_study.evaluate.rewards import reward_sources, score_shards
 from ray_study.generate import Answered, Asking, EndpointUnavailable, Server
 from ray_study.judge_settings import Judge
@@ -20,7 +20,7 @@ from ray_study.manifests import digest, read_manifest
 from ray_study.materials import Lab, base_directory, ledger
 from ray_study.models import positions
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool
+from ray_study.serving.pool import Pool
 from ray_study.store import Result, Workspace, outside
 from ray_study.verify.rubrics import REWARD, RUBRICS, judge_literal
 
@@ -66,17 +66,26 @@ def ask_judge(lab: Lab, name: str, questions: Mapping[str, Sequence[Question]], 
     if judge.rubric == REWARD:
         score_shards(lab, name, missing, workspace)
         return
-    owed = {shard: [_problem(judge, question) for question in asked] for shard, asked in missing.items()}
-    if judge.endpoint is not None:
-        _by_server(lab, name, owed, workspace)
+    ask = _by_pool if judge.endpoint is None else _by_server
+    ask(lab, name, missing, workspace)
+
+
+def _problem(judge: Judge, question: Question, chat: Chat | None = None, room: int = 0) -> Problem:
+    """What the judge is asked; one that completes texts is shown as many of its own tokens as it has room for, where they are known."""
+    rubric = RUBRICS[judge.rubric]
+
+    def prompt(reply: str) -> str:
+        return rubric.prompt(question.request, reply, reference=question.reference, part=question.part)
+
+    if rubric.completes:
+        # Its form has no place for a note on what was cut.
+        reply = question.reply[: judge.most_characters] if chat is None else fitted(question.reply, prompt, chat, room)
     else:
-        _by_pool(lab, name, owed, workspace)
+        reply = clipped(question.reply, judge.most_characters)
+    return _as_problem(judge, question, prompt(reply))
 
 
-def _problem(judge: Judge, question: Question) -> Problem:
-    prompt = RUBRICS[judge.rubric].prompt(
-        question.request, clipped(question.reply, judge.most_characters), reference=question.reference, part=question.part
-    )
+def _as_problem(judge: Judge, question: Question, prompt: str) -> Problem:
     return Problem(
         id=question.id, source=f"judge {judge.rubric}", kind="judged", prompt=prompt, answer="", cluster=question.id, solution=""
     )
@@ -85,20 +94,28 @@ def _problem(judge: Judge, question: Question) -> Problem:
 def _asking(judge: Judge, num_positions: int) -> Asking:
     sampling = Sampling.model_validate(judge.sampling.model_dump())
     return Asking(
-        num_samples=1, sampling=sampling, positions=num_positions, seed_parts=("judge",), worked_examples=(), thinking=judge.thinking
+        num_samples=1,
+        sampling=sampling,
+        positions=num_positions,
+        seed_parts=("judge",),
+        worked_examples=(),
+        thinking=judge.thinking,
+        completes=RUBRICS[judge.rubric].completes,
     )
 
 
-def _by_pool(lab: Lab, name: str, owed: Mapping[str, Sequence[Problem]], workspace: Workspace) -> None:
+def _by_pool(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], workspace: Workspace) -> None:
     judge = lab.study.judges[name]
     assert judge.model is not None
     settings, directory = lab.study.models[judge.model], base_directory(lab, judge.model)
-    chat = Chat(directory, trust_remote_code=settings.trust_remote_code)
     asking = _asking(judge, positions(Path(directory), settings))
+    chat = Chat(directory, trust_remote_code=settings.trust_remote_code, turns=not asking.completes)
+    room = asking.positions - asking.sampling.max_tokens
     lab.progress(f"judge {name}: {sum(map(len, owed.values()))} questions")
 
     def shard(of: str) -> generate.Shard:
-        asked = tuple(each for problem in owed[of] for each in generate.ask(problem, chat, asking, range(1)))
+        problems = [_problem(judge, question, chat, room) for question in owed[of]]
+        asked = tuple(each for problem in problems for each in generate.ask(problem, chat, asking, range(1)))
         return generate.Shard(name=of, asked=asked, sampling=asking.sampling)
 
     pool: Pool
@@ -106,7 +123,7 @@ def _by_pool(lab: Lab, name: str, owed: Mapping[str, Sequence[Problem]], workspa
         answer_shards(pool, directory, [(workspace, shard(each), f"judge {name}") for each in owed], lab.progress)
 
 
-def _by_server(lab: Lab, name: str, owed: Mapping[str, Sequence[Problem]], workspace: Workspace) -> None:
+def _by_server(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], workspace: Workspace) -> None:
     judge = lab.study.judges[name]
     assert judge.endpoint is not None
     server = Server(judge.endpoint, key=generate.key_of(judge.endpoint.key_from))
@@ -123,7 +140,7 @@ def _by_server(lab: Lab, name: str, owed: Mapping[str, Sequence[Problem]], works
 
     lab.progress(f"judge {name}: {sum(map(len, owed.values()))} questions, {len(book)} replies of it are stored")
     with ThreadPoolExecutor(server.requests_at_once) as threads:
-        waiting = {shard: [threads.submit(ask, problem) for problem in problems] for shard, problems in owed.items()}
+        waiting = {shard: [threads.submit(ask, _problem(judge, question)) for question in asked] for shard, asked in owed.items()}
         try:
             for shard, replies in waiting.items():
                 workspace.write(shard, [each.result() for each in replies], Attempt)

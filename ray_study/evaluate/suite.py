@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ray_study.analyze.judged import PRIMARY
 from ray_study.benchmarks.protocols import label
+from ray_study.chosen import DIRECTORY, manifest, subset
 from ray_study.config import Benchmark, Sampling, Study
 from ray_study.manifests import digest
 from ray_study.owed import is_asked
 from ray_study.rows import BenchmarkCard, Problem
-from ray_study.store import Result
+from ray_study.store import Result, Store
 
 PHRASE_MATCH = "phrase match, not judged"
 
@@ -72,22 +72,15 @@ def exams(study: Study, load: Callable[[str], tuple[Result, list[Problem]]]) -> 
     return made
 
 
-def subset(problems: Sequence[Problem], items: int | None, seed: int) -> list[Problem]:
-    """A seeded subset of `items` problems, balanced over clusters; a smaller one is the beginning of a larger one.
-
-    Raises:
-        ValueError: there are fewer problems than asked for.
-    """
-    if items is None:
-        return list(problems)
-    if items > len(problems):
-        raise ValueError(f"a benchmark asks for {items} items of a set of {len(problems)}; ask for fewer, or leave `items` out")
-    by_cluster: dict[str, list[Problem]] = defaultdict(list)
-    for problem in sorted(problems, key=lambda each: digest([seed, each.id])):
-        by_cluster[problem.cluster].append(problem)
-    ranked = [(rank, digest([seed, cluster]), problem) for cluster, members in by_cluster.items() for rank, problem in enumerate(members)]
-    ranked.sort(key=lambda each: each[:2])
-    return [problem for _, _, problem in ranked[:items]]
+def keep_lists(store: Store, exams: Sequence[Exam], seed: int) -> list[str]:
+    """The paths of the lists of what exams with `items` ask, each written into the store, for people and for other studies."""
+    kept = []
+    for exam in exams:
+        if exam.benchmark.items is not None:
+            name = f"{DIRECTORY}/{exam.name}.json"
+            store.write_json(name, manifest(exam.name, exam.items, int(exam.source.record["num_rows"]), seed))
+            kept.append(store.path(name))
+    return kept
 
 
 def in_rounds(exams: Sequence[Exam]) -> list[list[Exam]]:

@@ -1,9 +1,8 @@
-"""Problems and a teacher make attempts."""
+"""Problems and a teacher make attempts. What drives them over a cluster is imported from `driving`, so that words come without Ray."""
 
 from ray_study.generate.asking import Asked, Asking, Shard, ask, shards, stable_seed
 from ray_study.generate.chat_completion import prompt_hash
 from ray_study.generate.cutting import Cut, Round, Rule, cuts
-from ray_study.generate.driving import Job, done, drive, drive_server
 from ray_study.generate.endpoint import Answered, EndpointUnavailable, Server, key_of
 from ray_study.generate.progress import Meter
 from ray_study.generate.recorded import Matching
@@ -17,7 +16,6 @@ __all__ = [
     "Cut",
     "EndpointUnavailable",
     "Fact",
-    "Job",
     "Matching",
     "Meter",
     "Round",
@@ -27,9 +25,6 @@ __all__ = [
     "Tally",
     "ask",
     "cuts",
-    "done",
-    "drive",
-    "drive_server",
     "key_of",
     "prompt_hash",
     "read_facts",

@@ -15,7 +15,7 @@ from ray_study.serving import Reply, Request
 
 if TYPE_CHECKING:
     # The tasks that drive shards never render a prompt: they need not load a tokenizer's library.
-    from ray_study.chat import Chat
+    from ray_study.chat import Chat, Prompt
 
 NOT_ASKED = "{}"
 """`Attempt.conditions` where nothing was measured in the whole shard."""
@@ -38,6 +38,14 @@ class Asking:
     """What is asked, with `{prompt}` where the problem's own prompt stands; None asks the problem as it is."""
     logprobs: bool = True
     """Whether the log-probabilities of the answers are wanted; it changes no answer."""
+    completes: bool = False
+    """Whether the question is a text to go on with: no turns, no template."""
+
+    def prompt(self, problem: Problem, chat: Chat) -> Prompt:
+        """What is asked, as ids."""
+        if self.completes:
+            return chat.text_to_go_on_with(self.question(problem))
+        return chat.prompt(self.question(problem), worked_examples=self.worked_examples, thinking=self.thinking)
 
     def question(self, problem: Problem) -> str:
         """The user turn that is asked."""
@@ -121,7 +129,7 @@ def shard_name(index: int, pairs: Iterable[tuple[str, int]]) -> str:
 
 def ask(problem: Problem, chat: Chat, asking: Asking, samples: Iterable[int]) -> list[Asked]:
     """The attempts at one problem before they are answered: caps are clipped to the positions that the prompt leaves."""
-    prompt = chat.prompt(asking.question(problem), worked_examples=asking.worked_examples, thinking=asking.thinking)
+    prompt = asking.prompt(problem, chat)
     room = asking.positions - len(prompt.ids)
     explanation = (
         "" if room > 0 else f"the prompt has {len(prompt.ids)} tokens, the model {asking.positions} positions: no room for an answer"

@@ -1,10 +1,10 @@
-"""The words of a chat completions server: what it is sent, and its answer as an attempt. Pure."""
+"""The words of a chat completions server, or of one that completes texts: what it is sent, and its answer as an attempt. Pure."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 
 from ray_study.generate.asking import NOT_ASKED, Asking
 from ray_study.manifests import digest
@@ -45,7 +45,7 @@ def payload(problem: Problem, sample: int, asking: Asking, model: str) -> dict[s
     sampling = asking.sampling
     body: dict[str, Any] = {
         "model": model,
-        "messages": messages(problem, asking),
+        **({"prompt": asking.question(problem)} if asking.completes else {"messages": messages(problem, asking)}),
         "n": 1,
         "stream": False,
         "temperature": sampling.temperature,
@@ -58,7 +58,7 @@ def payload(problem: Problem, sample: int, asking: Asking, model: str) -> dict[s
     if sampling.min_p > 0:
         body["min_p"] = sampling.min_p
     body |= {name: value for name in PENALTIES if (value := getattr(sampling, name))}
-    if asking.thinking is not None:
+    if asking.thinking is not None and not asking.completes:
         body["chat_template_kwargs"] = {"enable_thinking": asking.thinking}
     return body
 
@@ -77,9 +77,9 @@ def reply_attempt(reply: object, problem: Problem, sample: int, asking: Asking, 
     Raises:
         BadReply: it is no chat completion.
     """
-    choice = _choice(reply)
+    choice = _choice(reply, "text" if asking.completes else "message")
     assert isinstance(reply, dict)
-    message, ended = choice["message"], choice.get("finish_reason")
+    message, ended = {"content": choice["text"]} if asking.completes else choice["message"], choice.get("finish_reason")
     if ended not in _ENDS:
         return refused_attempt(f"the server ended it with {ended!r}", problem, sample, asking, model)
     usage = reply.get("usage")
@@ -107,7 +107,7 @@ def prompt_tokens(reply: object) -> int | None:
 
 def prompt_hash(problem: Problem, asking: Asking) -> str:
     """What `Attempt.prompt_hash` will be, before the problem is asked."""
-    return digest(messages(problem, asking))
+    return digest(["text", asking.question(problem)] if asking.completes else messages(problem, asking))
 
 
 def refused_attempt(why: str, problem: Problem, sample: int, asking: Asking, model: str) -> Attempt:
@@ -115,11 +115,16 @@ def refused_attempt(why: str, problem: Problem, sample: int, asking: Asking, mod
     return _attempt(problem, sample, asking, model, finish_reason="refused", explanation=why, conditions=NOT_ASKED)
 
 
-def _choice(reply: object) -> dict[str, Any]:
+def path_of(asking: Asking) -> str:
+    """Where a server takes such requests, below its address."""
+    return "completions" if asking.completes else "chat/completions"
+
+
+def _choice(reply: object, part: Literal["text", "message"]) -> dict[str, Any]:
     choices = reply.get("choices") if isinstance(reply, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        raise BadReply(f"an answer that is no chat completion: {json.dumps(reply)[:120]}")
+    if not isinstance(choice, dict) or not isinstance(choice.get(part), dict if part == "message" else str):
+        raise BadReply(f"an answer that is no {'chat ' if part == 'message' else ''}completion: {json.dumps(reply)[:120]}")
     return choice
 
 

@@ -24,7 +24,8 @@ from ray_study.generate.cutting import Cut
 from ray_study.generate.endpoint import Server
 from ray_study.generate.tally import Judge, write_facts
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool, faults_as_values, raise_fault
+from ray_study.serving.errors import faults_as_values, raise_fault
+from ray_study.serving.pool import Pool
 
 if TYPE_CHECKING:
     from ray_study.chat import Chat

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ray_study.config import Endpoint
 from ray_study.generate.asking import Asking
-from ray_study.generate.chat_completion import BadReply, fault_of, payload, prompt_tokens, refused_attempt, reply_attempt
+from ray_study.generate.chat_completion import BadReply, fault_of, path_of, payload, prompt_tokens, refused_attempt, reply_attempt
 from ray_study.rows import Attempt, Problem
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Server:
                 raise EndpointUnavailable(f"{self.name}: not asked any more, since another request failed")
             try:
                 start = time.monotonic()
-                reply = self._post(body)
+                reply = self._post(body, path_of(asking))
                 if isinstance(reply, _Refusal):
                     return Answered(attempt=refused_attempt(reply.why, problem, sample, asking, self._endpoint.model), input_tokens=0)
                 attempt = reply_attempt(reply, problem, sample, asking, self._endpoint.model)
@@ -147,9 +147,9 @@ class Server:
         """Whoever waits to try again gives up."""
         self._stopped.set()
 
-    def _post(self, body: dict[str, Any]) -> object:
+    def _post(self, body: dict[str, Any], path: str) -> object:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "ray-study"}
-        request = urllib.request.Request(_address(self._endpoint.url), data=json.dumps(body).encode(), headers=headers, method="POST")
+        request = urllib.request.Request(_address(self._endpoint.url, path), data=json.dumps(body).encode(), headers=headers, method="POST")
         if self._key is not None:
             request.add_unredirected_header("Authorization", f"Bearer {self._key}")
         try:
@@ -221,9 +221,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Nothing: the redirect comes back as an error."""
 
 
-def _address(url: str) -> str:
+def _address(url: str, path: str) -> str:
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/chat/completions", parts.query, ""))
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float | None:

@@ -26,7 +26,8 @@ def load(spec: SourceSpec[AdvBenchOptions]) -> list[Problem]:
 
 def advbench(wheel: Path) -> list[Problem]:
     """AdvBench's requests (kind `refusal`); the cluster is the first harm category of its labels."""
-    seeds = yaml.safe_load(assets.read_member(wheel, MEMBER))["seeds"]
+    # In C where PyYAML was built with it, ten times as fast, to the same values.
+    seeds = yaml.load(assets.read_member(wheel, MEMBER), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["seeds"]
     clusters: dict[str, str] = {}
     for seed in seeds:
         clusters.setdefault(str(seed["value"]).strip(), str((seed.get("harm_categories") or ["none"])[0]))

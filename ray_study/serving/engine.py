@@ -50,7 +50,8 @@ class Engine:
     def __init__(self, settings: EngineSettings) -> None:
         """Starts the engine's processes and loads the checkpoint of `settings.directory`."""
         os.environ["RAY_STUDY_REPLICA"] = str(os.getpid())
-        self._chat = Chat(settings.directory, trust_remote_code=settings.trust_remote_code)
+        # Prompts come as ids, from whoever rendered them.
+        self._chat = Chat(settings.directory, trust_remote_code=settings.trust_remote_code, turns=False)
         self._llm: Any = AsyncLLM.from_engine_args(_arguments(settings))
         self.max_model_len = int(self._llm.model_config.max_model_len)
         self.conditions = _conditions(settings)

@@ -16,10 +16,10 @@ import pytest
 from chat_server import ChatServer, Said, completion, serving
 from studies import study
 
-from ray_study import generate, tables
+from ray_study import tables
 from ray_study.attempts import grade_attempts, make_attempts
 from ray_study.engines import Engines
-from ray_study.generate import EndpointUnavailable
+from ray_study.generate import EndpointUnavailable, driving
 from ray_study.materials import Lab
 from ray_study.problems import load
 from ray_study.ray_cluster import connect
@@ -277,6 +277,6 @@ def test_a_pools_attempts_are_seeded_by_problem_and_number_and_say_what_measured
     (conditions,) = made.record["conditions"]
     assert json.loads(conditions)["prefix_caching"] is False
     assert made.record["num_tokens"] == sum(row.num_tokens for row in rows)
-    whole = generate.done(made.path)
+    whole = driving.done(made.path)
     assert len(whole) == len(list(Path(made.path).glob("rows/*.parquet"))) == 9
     assert len(grade_attempts(place, "sums", "one").rows(GradedAttempt)) == 36

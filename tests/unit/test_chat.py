@@ -130,5 +130,24 @@ def test_a_tokenizer_without_template_or_end_is_refused_with_the_mend(tmp_path: 
         chat(tmp_path / "endless", eos_token=None)
 
 
+def test_a_tokenizer_without_template_goes_on_with_bare_texts_after_the_token_that_begins_one(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path)
+    made = Chat(tmp_path, turns=False)
+    assert made.text_to_go_on_with("Q: 1?\nTrue:").ids == made.ids("Q: 1?\nTrue:")
+    assert made.stop_ids == Chat(tmp_path, turns=False).stop_ids == (int(tokenizer.eos_token_id),)
+    # As Llama's tokenizers do.
+    path = tmp_path / "tokenizer.json"
+    begins = {"id": "<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}
+    single = [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}]
+    processor = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": {"<|endoftext|>": begins}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "post_processor": processor}))
+    other = Chat(tmp_path, turns=False)
+    assert other.text_to_go_on_with("True:").ids == (0, *made.ids("True:"))
+    assert other.ids("True:") == made.ids("True:")
+
+
 def test_another_template_has_another_hash(tmp_path: Path) -> None:
     assert chat(tmp_path / "one").template_hash != chat(tmp_path / "two", THINKS).template_hash

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +13,21 @@ from typing import Any
 
 import pytest
 from labs import answer, attempts, make_exams, make_lab
+from scipy import special
 from studies import study, sweep_file
 
 from ray_study import tables
 from ray_study.__main__ import main
 from ray_study.chat import Chat
-from ray_study.checks import CHECKS, Finding, Subject, as_it_is, before_spending, look, outside
-from ray_study.checks.items import spread_by_chance
+from ray_study.checks import CHECKS, Finding, Subject, as_it_is, look, outside
+from ray_study.checks.at_work import at_work, before_spending
+from ray_study.checks.items import beyond, spread_by_chance
 from ray_study.checks.outside import Outside
-from ray_study.checks.subjects import at_work
 from ray_study.config import Benchmark, Study
 from ray_study.grid import planned
 from ray_study.manifests import digest
 from ray_study.materials import Lab, base_directory
+from ray_study.model_files import prepare
 from ray_study.owed import answers_mark
 from ray_study.rows import Attempt, Problem
 from ray_study.runs import BASES, checkpoint_at
@@ -262,6 +267,23 @@ def test_the_verb_names_every_check_in_seconds_and_writes_nothing_into_the_store
     assert not (tmp_path / "results").exists()
 
 
+def test_the_verb_renders_prompts_without_loading_a_heavy_library(tmp_path: Path) -> None:
+    made = study(SMALL)
+    prepare(made.models["tiny"], "tiny", tmp_path / "cache")
+    program = (
+        "import json, sys; from ray_study.__main__ import main; code = main(['check', sys.argv[1]]); "
+        "heavy = {'torch', 'transformers', 'ray', 'vllm', 'mlflow', 'datasets', 'polars', 'scipy'}; "
+        "print(json.dumps([code, sorted(heavy & set(sys.modules))]))"
+    )
+    places = {"RAY_STUDY_STORAGE": str(tmp_path / "results"), "RAY_STUDY_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", program, str(sweep_file(tmp_path, SMALL))]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **places}, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    *told, last = done.stdout.splitlines()
+    assert "check prompts_equal: pass: 4 prompts have the same token ids in training and in evaluation" in told
+    assert json.loads(last) == [0, []]
+
+
 def test_what_is_not_on_this_machine_is_unknown_with_the_reason(tmp_path: Path) -> None:
     changes = {
         "models/tiny": {"hub": "Qwen/Qwen3-0.6B-Base"},
@@ -273,3 +295,9 @@ def test_what_is_not_on_this_machine_is_unknown_with_the_reason(tmp_path: Path) 
     findings = {finding.check: finding for finding in look(subject)}
     assert {finding.state for finding in findings.values()} <= {"unknown", "not applicable"}
     assert "model 'tiny': not prepared on this machine yet" in findings["stop_tokens"].sentence
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 10])
+def test_chance_is_computed_as_scipy_computes_it(freedom: int) -> None:
+    for distance in (0.0, 0.01, 1.0, 3.84, 20.0, 400.0):
+        assert beyond(distance, freedom) == pytest.approx(float(special.chdtrc(freedom, distance)), rel=1e-10, abs=1e-300)

@@ -220,3 +220,15 @@ def test_the_same_exam_twice_is_a_fault_unless_it_is_read_in_two_ways() -> None:
     again = {"problems": "held_out", "group": "in_domain"}
     assert any("again is the same exam as 'sums'" in fault for fault in faults({"evaluation/benchmarks/again": again}))
     assert faults({"evaluation/benchmarks/again": {**again, "reads": "whole_text"}}) == ()
+
+
+def test_a_list_of_items_is_counted_before_anything_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "sums.json"
+    path.write_text('{"ids": ["a", "b", "c"]}')
+    assert "benchmark sums (in_domain): 3 items x 1 samples" in text({"evaluation/benchmarks/sums/items": str(path)})
+    assert [price.num_items for price in prices(study({"evaluation/benchmarks/sums/items": str(path)}), 1, [(2, 8)])] == [3]
+    path.write_text('{"ids": [' + ", ".join(f'"{number}"' for number in range(17)) + "]}")
+    (fault,) = faults({"evaluation/benchmarks/sums/items": str(path)})
+    assert fault.endswith("benchmarks.sums.items: found 17, but problems.held_out has 16; ask for fewer")
+    with pytest.raises(ValueError, match="which is no list of items"):
+        text({"evaluation/benchmarks/sums/items": str(tmp_path / "none.json")})

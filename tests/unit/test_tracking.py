@@ -319,7 +319,7 @@ def test_models_are_filtered_by_their_trial_and_sorted_by_step_as_numbers(client
     models = client.search_logged_models(
         [experiment], filter_string="params.learning_rate = '0.1' AND params.dataset = 'cot'", order_by=order
     )
-    assert [model.params["step"] for model in models if model.name.startswith("tiny a ")] == ["0", "5", "10"]
+    assert [model.params["step"] for model in models if model.name.endswith(", tiny a")] == ["0", "5", "10"]
     assert models[0].params.items() >= {"model": "tiny", "seed": "0", "num_tokens": "0"}.items()
     assert client.search_logged_models([experiment], filter_string="params.learning_rate = '0.2'") == []
 
@@ -350,7 +350,7 @@ def test_a_name_that_mlflow_refuses_in_a_model_is_written_otherwise(database: tu
     tracker = Tracker(database[0], "names", str(database[1] / "artifacts"))
     row = replace(run_row(), name="tiny a lr=0.001 x/y: 50%")
     child = tracker.child(tracker.parent("names", {}), row, "made-1")
-    assert client.get_logged_model(tracker.checkpoint(child, checkpoint(5))).name == "tiny a lr=0_001 x_y_ 50_ step 5"
+    assert client.get_logged_model(tracker.checkpoint(child, checkpoint(5))).name == "step 5, tiny a lr=0_001 x_y_ 50_"
     assert client.get_run(child).info.run_name == "tiny a lr=0.001 x/y: 50%"
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from ray_study.analyze.aggregates import AGGREGATES, together
 from ray_study.analyze.findings import beside, final_table
 from ray_study.analyze.page.content import Content, Material, flat
 from ray_study.analyze.shares import at_k
+from ray_study.analyze.trajectories import study_trajectories
 from ray_study.rows import UNJUDGED
 
 
@@ -17,15 +19,31 @@ def final(material: Material) -> Content:
     if not material.changes:
         return Content(nothing="No scores yet.")
     several = several_samples(material)
+    whole = in_parts(material)
     return Content(
         values={
             "changes": material.changes,
             "beside": beside(material.study, material.changes),
             "several": several,
+            "together": whole,
+            "weights": [f"{each.name}: {each.in_words()}" for each in AGGREGATES if whole],
             "ks": list(dict.fromkeys(row["k"] for row in several)),
         },
-        tables={"final": final_table(material.study, material.changes)} | ({"at_k": _frame(several)} if several else {}),
+        tables={"final": final_table(material.study, material.changes)}
+        | ({"at_k": _frame(several)} if several else {})
+        | ({"together": pl.DataFrame(whole, infer_schema_length=None)} if whole else {}),
     )
+
+
+def in_parts(material: Material) -> list[dict[str, Any]]:
+    """Benchmarks in parts as one number each, a row a run and step. Nothing is tested of them: their parts are, each by itself."""
+    return [
+        {"benchmark": each.benchmark, "run": each.run.id, "label": material.labels[each.run.id], "step": point.step}
+        | {key: getattr(point.score, key) for key in ("value", "standard_error", "low", "high", "num_items", "num_unjudged")}
+        for each in study_trajectories(together(material.study))
+        for point in each.points
+        if point.value is not None
+    ]
 
 
 def several_samples(material: Material) -> list[dict[str, Any]]:

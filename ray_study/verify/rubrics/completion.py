@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ray_study.manifests import digest
 from ray_study.rows import Verdict
@@ -17,8 +18,8 @@ _YES_OR_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 class Completion:
     """One question about a reply, as a text that a fine-tuned judge goes on with. It has what a `Rubric` has.
 
-    The judge's chat template must add nothing but the token that begins a text (`{{ bos_token }}{{ messages[0]['content'] }}`): its model
-    has none of its own, and a judge of this kind knows no turns. Source of the form: the judges' model cards, as the study's authors ask.
+    The judge is asked without a chat template, of which its model has none: the text alone, after the token that begins a text. Source of
+    the form: the judges' model cards, as the study's authors ask.
     """
 
     name: str
@@ -28,11 +29,13 @@ class Completion:
     """What the judge is asked to go on after."""
     may_be_cut: bool = True
     """Its first word is the reply: that it was cut after it is no failure."""
+    completes: ClassVar[bool] = True
+    """The judge goes on with the prompt as a text."""
 
     @property
     def hash(self) -> str:
         """What identifies the words that a judge is asked."""
-        return digest([self.name, self.word, _FORM])
+        return digest([self.name, self.word, _FORM, "text alone"])
 
     def prompt(self, request: str, reply: str, *, reference: str = "", part: Part = "answer") -> str:
         """The text to complete; a `Q:` before the request is the form's own. A reference has no place in it."""

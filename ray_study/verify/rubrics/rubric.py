@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ray_study.manifests import digest
 from ray_study.rows import Verdict
@@ -48,6 +48,8 @@ class Rubric:
     """(value, the problem's answer) -> the verdict."""
     may_be_cut: bool = False
     """Whether a reply that was cut at its cap still says something; a reason without its end says nothing."""
+    completes: ClassVar[bool] = False
+    """Whether the judge goes on with the prompt as a text."""
 
     @property
     def hash(self) -> str:

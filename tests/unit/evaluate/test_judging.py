@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,57 @@ def test_a_judge_that_is_served_is_asked_through_the_pool(open_bench: Open) -> N
     num_asked = bench.engines.num_asked
     score(bench)
     assert bench.engines.num_asked == num_asked
+
+
+def test_a_served_judge_that_completes_is_shown_the_bare_text_cut_by_its_own_tokens(open_bench: Open) -> None:
+    scratch = {"hidden_size": 32, "num_layers": 1, "num_heads": 1, "positions": 256}
+    judges = {"truth": {"model": "grader", "rubric": "truthful_completion", "sampling": {"max_tokens": 16}}}
+    exam = {**EXAM, "judge": "truth"}
+    bench = open_bench(
+        {"models/grader": {"scratch": scratch, "dtype": "float32"}, "judges": judges, "evaluation/benchmarks": {"harm": exam}}
+    )
+    shown: list[tuple[int, ...]] = []
+
+    def answer(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:
+        by_judge = all(request.problem_id.endswith("/answer") for request in requests)
+        if by_judge:
+            shown.extend(request.prompt_ids for request in requests)
+        texts = [" yes" if by_judge else f"short {number}" if number % 2 else "é" * 400 for number, _ in enumerate(requests)]
+        made = replies(checkpoint, requests)
+        return [replace(each, text=text) for each, text in zip(made, texts, strict=True)]
+
+    bench.engines.answer = answer
+    rows = verdicts(score(bench))
+    assert {row.verdict for row in rows} == {"correct"}
+    chat = Chat(bench.engines.asked_of[-1], turns=False)
+    prompts = [chat.decode(ids) for ids in shown]
+    assert len(prompts) == 8
+    assert all(prompt.startswith("Q: ") and prompt.endswith("\nTrue:") for prompt in prompts)
+    assert not any("<|im_start|>" in prompt or "[cut here" in prompt or "\ufffd" in prompt for prompt in prompts)
+    cut = [ids for ids, prompt in zip(shown, prompts, strict=True) if "é" in prompt]
+    assert len(cut) == 4
+    # One character is two bytes, and a byte is a token.
+    assert {len(ids) for ids in cut} <= {239, 240}
+
+
+def test_a_server_is_asked_to_complete_the_bare_text(open_bench: Open) -> None:
+    def goes_on(body: dict[str, Any], before: int) -> Said:
+        said = {
+            "choices": [{"index": 0, "text": " yes" if before % 2 else " no", "finish_reason": "length"}],
+            "usage": {"completion_tokens": 1},
+        }
+        return Said(body=said)
+
+    with serving(goes_on) as server:
+        endpoint = {"url": server.url, "model": "judge-1", "timeout_seconds": 5, "requests_at_once": 1}
+        judges = {"truth": {"endpoint": endpoint, "rubric": "truthful_completion", "most_characters": 100}}
+        bench = open_bench({"judges": judges, "evaluation/benchmarks": {"harm": {**EXAM, "judge": "truth"}}})
+        bench.engines.answer = saying(lambda number: f"{number}" + "x" * 200)
+        rows = verdicts(score(bench))
+    assert {body["path"] for body in server.asked} == {"/v1/completions"}
+    assert not any("messages" in body for body in server.asked)
+    assert all(body["prompt"].endswith("x\nTrue:") and body["prompt"].count("x") < 101 for body in server.asked)
+    assert sorted(row.verdict for row in rows) == ["correct"] * 4 + ["wrong"] * 4
 
 
 def phrases(body: dict[str, Any], before: int) -> Said:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from ray_study.chosen import items_literal, num_asked, subset
 from ray_study.config import Benchmark, Sampling
-from ray_study.evaluate import Exam, in_rounds, is_owed, subset
+from ray_study.evaluate import Exam, in_rounds, is_owed, keep_lists
 from ray_study.rows import Problem
-from ray_study.store import outside
+from ray_study.store import Store, outside
 
 
 def problems(number: int, *, clusters: int = 1) -> list[Problem]:
@@ -52,6 +55,42 @@ def test_an_exam_without_a_number_has_all_items_in_their_order() -> None:
 def test_more_items_than_there_are_is_refused() -> None:
     with pytest.raises(ValueError, match="asks for 6 items of a set of 5; ask for fewer"):
         subset(problems(5), 6, seed=1)
+
+
+def test_what_an_exam_asks_is_listed_in_the_store_and_can_be_asked_again_under_another_seed(tmp_path: Path) -> None:
+    everything = problems(40, clusters=4)
+    some = replace(named(items=6), items=tuple(subset(everything, 6, seed=3)), source=replace(outside("p", "1"), record={"num_rows": 40}))
+    store = Store(str(tmp_path), "small")
+    assert keep_lists(store, [some, named()], 3) == [store.path("exams/sums.json")]
+    found = json.loads((tmp_path / "small" / "exams" / "sums.json").read_text())
+    assert found["ids"] == ids(subset(everything, 6, seed=3))
+    assert (found["num_items"], found["num_problems"], found["seed"]) == (6, 40, 3)
+    assert sum(found["num_by_cluster"].values()) == 6
+    assert max(found["num_by_cluster"].values()) - min(found["num_by_cluster"].values()) <= 1
+    path = store.path("exams/sums.json")
+    assert ids(subset(list(reversed(everything)), path, seed=4)) == found["ids"]
+    assert num_asked(path) == 6
+    elsewhere = tmp_path / "copy.json"
+    elsewhere.write_text(json.dumps({"ids": found["ids"]}))
+    assert items_literal(str(elsewhere)) == items_literal(path)
+    elsewhere.write_text(json.dumps({"ids": found["ids"][:-1]}))
+    assert items_literal(str(elsewhere)) != items_literal(path)
+    assert items_literal(6) == 6, "what was asked before keeps its name"
+
+
+def test_a_list_by_category_is_read_and_one_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"ids": {"b": ["p3"], "a": ["p1", "p0"]}}))
+    assert ids(subset(problems(5), str(path), seed=1)) == ["p3", "p1", "p0"]
+    path.write_text(json.dumps({"ids": ["p1", "q"]}))
+    with pytest.raises(ValueError, match=r"lists 1 items that are not among the 5 problems, the first 'q'"):
+        subset(problems(5), str(path), seed=1)
+    for text in ('{"ids": ["p1", "p1"]}', '{"ids": []}', "[]"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="expected `ids`, a list of different items"):
+            subset(problems(5), str(path), seed=1)
+    with pytest.raises(ValueError, match="which is no list of items"):
+        subset(problems(5), str(tmp_path / "none.json"), seed=1)
 
 
 @pytest.mark.parametrize(

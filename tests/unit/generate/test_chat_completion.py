@@ -10,7 +10,7 @@ from chat_server import completion
 
 from ray_study.config import Sampling, WorkedExample
 from ray_study.generate import Asking
-from ray_study.generate.chat_completion import BadReply, fault_of, payload, reply_attempt
+from ray_study.generate.chat_completion import BadReply, fault_of, path_of, payload, reply_attempt
 from ray_study.rows import Attempt, Problem
 
 PROBLEM = Problem(id="p1", source="made", kind="exact", prompt="1 + 1?", answer="2", cluster="p1", solution="")
@@ -30,6 +30,21 @@ def test_the_studys_sampling_and_the_attempts_own_seed_are_sent() -> None:
     assert (body["temperature"], body["top_p"], body["top_k"], body["max_tokens"], body["n"]) == (0.6, 0.95, 20, 16384, 1)
     assert body["seed"] == asking().seed(PROBLEM, 3)
     assert body["seed"] != payload(PROBLEM, 2, asking(), "m")["seed"]
+
+
+def test_a_text_to_go_on_with_is_sent_and_read_as_such() -> None:
+    completes = asking(completes=True, thinking=False)
+    body = payload(PROBLEM, 0, completes, "m")
+    assert (body["prompt"], path_of(completes), path_of(asking())) == ("1 + 1?", "completions", "chat/completions")
+    assert not {"messages", "chat_template_kwargs"} & set(body)
+    reply = {"choices": [{"index": 0, "text": " yes", "finish_reason": "length"}], "usage": {"completion_tokens": 1}}
+    found = reply_attempt(reply, PROBLEM, 0, completes, "m")
+    assert (found.text, found.finish_reason, found.num_tokens) == (" yes", "length", 1)
+    assert found.prompt_hash != attempt(completion("yes")).prompt_hash
+    with pytest.raises(BadReply, match="no completion"):
+        reply_attempt(completion("yes"), PROBLEM, 0, completes, "m")
+    with pytest.raises(BadReply, match="no chat completion"):
+        attempt(reply)
 
 
 def test_a_field_beyond_openais_own_is_sent_only_where_it_says_something() -> None:

@@ -12,8 +12,8 @@ from ray import cloudpickle
 from ray_study import tables, verify
 from ray_study.chat import Chat
 from ray_study.config import Sampling
-from ray_study.generate import Asking, Cut, Job, Rule, cuts, done, read_facts, shards
-from ray_study.generate.driving import _make, _problems, render
+from ray_study.generate import Asking, Cut, Rule, cuts, read_facts, shards
+from ray_study.generate.driving import Job, _make, _problems, done, render
 from ray_study.model_files import byte_tokenizer
 from ray_study.rows import Attempt, Problem
 from ray_study.serving import Reply, Request

@@ -7,7 +7,8 @@ from ray.exceptions import RayTaskError, UserCodeException, WorkerCrashedError
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import DeploymentUnavailableError
 
-from ray_study.serving import PoolUnavailable, SwapRefused, faults_as_values, in_our_words, raise_fault
+from ray_study.serving import PoolUnavailable, SwapRefused
+from ray_study.serving.errors import faults_as_values, in_our_words, raise_fault
 
 TRACE = "ray::Replica.answer()\n  File 'replica.py', line 1\nray_study.serving.words.SwapRefused: it is damaged"
 

@@ -11,7 +11,8 @@ import pytest
 
 from ray_study.config import Sampling
 from ray_study.manifests import read_manifest
-from ray_study.serving import EngineLost, Handle, PoolUnavailable, Reply, Request
+from ray_study.serving import EngineLost, PoolUnavailable, Reply, Request
+from ray_study.serving.handle import Handle
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=8)
 ASKED = [Request(problem_id=f"sums-{number}", sample=0, prompt_ids=(1, 2), max_tokens=8, seed=number) for number in (4, 5)]

@@ -23,11 +23,14 @@ from transformers import AutoModelForCausalLM
 from ray_study import tables, verify
 from ray_study.chat import Chat
 from ray_study.config import Sampling, ServeResources
-from ray_study.generate import Asking, Job, Rule, cuts, drive
+from ray_study.generate import Asking, Rule, cuts
+from ray_study.generate.driving import Job, drive
 from ray_study.manifests import MANIFEST, hash_files, read_manifest, write_manifest
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, Problem
-from ray_study.serving import Pool, PoolUnavailable, Reply, Request, SwapRefused, delete_all
+from ray_study.serving import PoolUnavailable, Reply, Request, SwapRefused
+from ray_study.serving.applications import delete_all
+from ray_study.serving.pool import Pool
 
 pytestmark = pytest.mark.slow
 
