@@ -50,7 +50,7 @@ def head_of_its_own(directory: Path) -> Iterator[Head]:
             process = subprocess.Popen(command, stdout=output, stderr=output, env=values, start_new_session=True)
         if _has_started(process, dashboard, log):
             break
-        # A machine that is too busy for Ray's half a minute.
+        # A machine that is too busy for Ray's own half a minute, after which it gives up.
         _end(process)
     try:
         assert process.poll() is None, f"the head did not come up:\n{log.read_text()[-3000:]}"
@@ -65,12 +65,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, kind)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(30)
+            process.wait(10)
             return
 
 
 def _has_started(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if "Ray runtime started" in log.read_text() and probe.connect_ex(("127.0.0.1", port)) == 0:
