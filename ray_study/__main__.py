@@ -86,7 +86,7 @@ def _plan(options: argparse.Namespace) -> int:
     made = plan.plan(study)
     for line in made.lines:
         print(line)
-    running.refuse(options.sweep, made)
+    running.refuse(options.sweep, made.faults)
     for line in status.beyond_reach(study, open_store(study)):
         print(line)
     return DONE

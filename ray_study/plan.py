@@ -47,7 +47,12 @@ def plan(study: Study) -> Plan:
         *_judges(study),
         *_resources(study),
     ]
-    return Plan(lines=tuple(lines), faults=tuple(_faults(study)), dips=tuple(dips))
+    return Plan(lines=tuple(lines), faults=faults_of(study), dips=tuple(dips))
+
+
+def faults_of(study: Study) -> tuple[str, ...]:
+    """What cannot work, alone: who plans nothing else need not wait for it."""
+    return tuple(_faults(study))
 
 
 def _fetches(study: Study) -> Iterator[str]:

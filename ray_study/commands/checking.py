@@ -13,7 +13,7 @@ from ray_study.commands.running import refuse
 def check(options: argparse.Namespace) -> int:
     """The exit code of `check`: 0 where nothing failed, 1 where something did that spends nothing for nothing, 2 where `run` would stop."""
     study = read_study(options.sweep)
-    refuse(options.sweep, plan.plan(study))
+    refuse(options.sweep, plan.faults_of(study))
     store = open_store(study)
     os.environ.setdefault("TQDM_DISABLE", "1")
     # Not at the top: it renders prompts with tokenizers.

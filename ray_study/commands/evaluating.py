@@ -42,7 +42,7 @@ def _study(options: argparse.Namespace) -> int:
     if stray:
         raise ValueError(f"--{stray[0].replace('_', '-')} goes with --model, not with a sweep file")
     settings = read_study(options.sweep)
-    refuse(options.sweep, plan.plan(settings))
+    refuse(options.sweep, plan.faults_of(settings))
     store = open_store(settings)
     if not options.follow and store.read_json("bases.json") is None:
         raise ValueError(f"{store.root} holds no checkpoint yet, so there is nothing to score; train first, or wait for it with --follow")

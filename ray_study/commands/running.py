@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The exit code of `run`."""
     study_settings = read_study(options.sweep)
-    refuse(options.sweep, plan.plan(study_settings))
+    refuse(options.sweep, plan.faults_of(study_settings))
     store = open_store(study_settings)
     # Progress is told line by line; other libraries' bars would be drawn over it. Read when tqdm is imported.
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -45,14 +45,14 @@ def run(options: argparse.Namespace) -> int:
     return conclude(options, outcome, "all that is owed is scored")
 
 
-def refuse(sweep: str, made: plan.Plan) -> None:
-    """Returns where a plan has no fault.
+def refuse(sweep: str, faults: Sequence[str]) -> None:
+    """Returns where a study has no fault.
 
     Raises:
         ValueError: it has; a line for each.
     """
-    if made.faults:
-        raise ValueError("\n".join(f"{sweep}: {fault}" for fault in made.faults))
+    if faults:
+        raise ValueError("\n".join(f"{sweep}: {fault}" for fault in faults))
 
 
 def conclude(options: argparse.Namespace, outcome: Outcome, whole: str) -> int:

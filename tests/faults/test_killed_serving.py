@@ -25,7 +25,7 @@ from ray_study.owed import answers_mark
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, Checkpoint
 from ray_study.runs import checkpoint_at
-from ray_study.serving import Pool
+from ray_study.serving.pool import Pool
 from ray_study.store import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

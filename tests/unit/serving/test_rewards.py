@@ -12,7 +12,7 @@ from ray_study.chat import Chat
 from ray_study.config import Model, ServeResources
 from ray_study.model_files import byte_tokenizer, snapshot
 from ray_study.ray_cluster import connect
-from ray_study.serving import RewardPool
+from ray_study.serving.reward_pool import RewardPool
 from ray_study.serving.scorer import num_labels
 
 CONVERSATIONS = [("Name a river.", "The Rhine."), ("Name a river.", "No."), ("1 + 1?", "2"), ("Long.", "x" * 400)]
