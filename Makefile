@@ -2,6 +2,10 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-fast check bench clean
 
+# Compiled modules are kept, also where an image says otherwise: without them each process compiles torch, Ray and vLLM anew, for longer than
+# a tiny study takes.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := .venv/bin
 STAMP := .venv/.complete
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)

@@ -54,7 +54,9 @@ step() {
   exit 1
 }
 
-# Bytecode is written as modules are first imported: compiling all 33,000 files here takes two minutes more.
+# Bytecode is written as modules are first imported: compiling all 33,000 files here takes two minutes more. The Makefile sees to it that
+# it is written where the environment says that none shall be, and so does this.
+export PYTHONDONTWRITEBYTECODE=
 install() { .venv/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off --no-compile "$@"; }
 
 # The CPU build is 200 MB. Where no index that pip knows holds it, PyPI's build runs on CPUs as well, but brings gigabytes of CUDA.
