@@ -64,9 +64,13 @@ def listed_ids(path: str) -> list[str]:
         ) from error
     ids = found.get("ids") if isinstance(found, dict) else None
     ids = [each for part in ids.values() for each in part] if isinstance(ids, dict) else ids
-    if not isinstance(ids, list) or not ids or len(set(map(str, ids))) != len(ids):
-        raise ValueError(f"{path}: expected `ids`, a list of different items; found {type(ids).__name__}")
-    return [str(each) for each in ids]
+    if not isinstance(ids, list) or not ids:
+        raise ValueError(f"{path}: expected `ids`, a list of different items; found {'an empty list' if ids == [] else type(ids).__name__}")
+    names = [str(each) for each in ids]
+    twice = next((each for each, number in Counter(names).items() if number > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path}: expected `ids`, a list of different items; found {twice!r} twice: leave one out")
+    return names
 
 
 def num_asked(items: int | str | None) -> int | None:

@@ -89,6 +89,9 @@ def test_a_list_by_category_is_read_and_one_that_does_not_fit_is_refused(tmp_pat
         path.write_text(text)
         with pytest.raises(ValueError, match="expected `ids`, a list of different items"):
             subset(problems(5), str(path), seed=1)
+    path.write_text('{"ids": ["p1", "p2", "p1"]}')
+    with pytest.raises(ValueError, match="found 'p1' twice: leave one out"):
+        subset(problems(5), str(path), seed=1)
     with pytest.raises(ValueError, match="which is no list of items"):
         subset(problems(5), str(tmp_path / "none.json"), seed=1)
 
