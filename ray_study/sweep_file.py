@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ray_study.chosen import num_asked
 from ray_study.config import NO_SCHEDULER, SCHEDULERS, Model, Study, Sweep, Teacher, Training
 from ray_study.grid import planned
 from ray_study.settings import NAME_PATTERN, looks_secret
@@ -46,7 +47,7 @@ def read(path: str | Path) -> Study:
         raise ValueError(f"{source}: an alias (`*name`) holds itself; write its content out") from error
     except ValidationError as error:
         raise ValueError("\n".join(f"{source}: {line}" for line in faults(error, raw))) from error
-    found = [*_secret_comments(text), *_unknown_axes(raw), *_unresolved(study)]
+    found = [*_secret_comments(text), *_unknown_axes(raw), *_unresolved(study), *_unlisted(study)]
     if found:
         raise ValueError("\n".join(f"{source}: {line}" for line in found))
     try:
@@ -200,6 +201,15 @@ def _references(study: Study) -> Iterator[tuple[str, str | None, str]]:
     yield from ((f"resources.train.by_model.{name}", name, "models") for name in study.resources.train.by_model)
     yield from (("sweep.model", name, "models") for name in study.sweep.model)
     yield from (("sweep.dataset", name, "datasets") for name in study.sweep.dataset)
+
+
+def _unlisted(study: Study) -> Iterator[str]:
+    """Benchmarks whose list of items cannot be read: known now, so that none that comes later needs to name the benchmark."""
+    for key, benchmark in study.evaluation.benchmarks.items():
+        try:
+            num_asked(benchmark.items)
+        except ValueError as error:
+            yield f"`evaluation.benchmarks.{key}.items`: {error}"
 
 
 def _teacher_that_learns(key: str, teacher: Teacher, models: dict[str, Model]) -> list[str]:

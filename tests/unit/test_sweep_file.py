@@ -69,6 +69,26 @@ def test_every_name_that_does_not_resolve_is_named_with_the_nearest(tmp_path: Pa
     assert "`sweep.dataset` names 'zzz', which is not in `datasets`; valid are ['cot', 'nocot']" in text
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "no list of items"),
+        ("{", "no list of items"),
+        ('{"ids": ["a", "b", "a"]}', "found 'a' twice"),
+        ('{"ids": []}', "an empty list"),
+    ],
+)
+def test_a_damaged_list_of_items_is_a_fault_of_its_benchmark_found_with_the_others(tmp_path: Path, content: str | None, why: str) -> None:
+    path = tmp_path / "list.json"
+    if content is not None:
+        path.write_text(content)
+    first, second = message(tmp_path, {"evaluation/benchmarks/sums/items": str(path), "sweep/dataset": ["none"]}).splitlines()
+    assert "`sweep.dataset` names 'none'" in first
+    assert "`evaluation.benchmarks.sums.items`: " in second
+    assert str(path) in second
+    assert why in second
+
+
 def test_a_list_item_is_named_by_its_number(tmp_path: Path) -> None:
     assert "`sweep.seed.1`: found 'x'" in message(tmp_path, {"sweep/seed": [0, "x"]})
 
