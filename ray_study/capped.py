@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from ray_study import tables
-from ray_study.analyze.caps import COLUMNS, accuracy_at_caps, measured
+from ray_study.analyze.caps import COLUMNS, WhenCut, accuracy_at_caps, measured
 from ray_study.analyze.statistics import Estimate
+from ray_study.chat import Chat
 from ray_study.config import Study
+from ray_study.cut_short import verdicts_when_cut
+from ray_study.evaluate import Exam
+from ray_study.materials import Lab
 from ray_study.owed import MatrixRow, stored_answers, verdicts_mark
+from ray_study.recall import stored_exam
 from ray_study.rows import GradedAttempt
-from ray_study.store import Store
+from ray_study.runs import BASES
+from ray_study.train.layout import step_directory
+from ray_study.verify import grade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +53,58 @@ def not_comparable(study: Study, benchmarks: Sequence[str]) -> list[str]:
     ]
 
 
-def at_caps(study: Study, store: Store, benchmarks: Sequence[str], caps: Sequence[int]) -> list[CapRow]:
-    """Every scored cell of the benchmarks under every cap, the cap that it was asked with last; none of those that judges measure."""
-    rows = []
-    for mark, name, row in stored_answers(study, store):
-        if name not in benchmarks or study.evaluation.benchmarks[name].judge:
+def at_caps(lab: Lab, benchmarks: Sequence[str], caps: Sequence[int]) -> tuple[list[CapRow], list[str]]:
+    """Every scored cell of the benchmarks under every cap, the cap that it was asked with last; none of those that judges measure.
+
+    An answer that is longer than a cap is cut there, by the checkpoint's own tokenizer, and what is left is judged as a cut answer is.
+
+    Returns:
+        The rows, and a sentence for each cell whose answers cannot be cut.
+    """
+    rows: list[CapRow] = []
+    left_out: list[str] = []
+    known: dict[str, Exam] = {}
+    for mark, name, row in stored_answers(lab.study, lab.store):
+        if name not in benchmarks or lab.study.evaluation.benchmarks[name].judge:
             continue
-        benchmark = study.evaluation.benchmarks[name]
-        directory = store.path(f"verdicts-{verdicts_mark(study, name, mark)}/rows")
-        attempts = measured(tables.columns(directory, GradedAttempt, COLUMNS))
-        kinds = {kind for (kind,) in itertools.islice(tables.columns(directory, GradedAttempt, ["kind"]), 1)}
-        own = (benchmark.sampling or study.evaluation.sampling).max_tokens
-        found = accuracy_at_caps(attempts, sorted({*caps, max((attempt.cap for attempt in attempts), default=own)}))
-        metric = "share_refused" if kinds == {"refusal"} else "accuracy"
-        rows += [_cap_row(row, (name, metric), cap, estimate) for cap, estimate in found.items()]
-    return rows
+        exam = known[name] = known.get(name) or stored_exam(lab, name)
+        try:
+            rows += _under_caps(lab, (mark, exam, row), caps)
+        except ValueError as error:
+            left_out.append(f"{name} at step {row.step} of {row.run.name}: {error}")
+    return rows, left_out
+
+
+def _under_caps(lab: Lab, cell: tuple[str, Exam, MatrixRow], caps: Sequence[int]) -> list[CapRow]:
+    mark, exam, row = cell
+    directory = lab.store.path(f"verdicts-{verdicts_mark(lab.study, exam.name, mark)}/rows")
+    attempts = measured(tables.columns(directory, GradedAttempt, COLUMNS))
+    own = max((attempt.cap for attempt in attempts), default=exam.sampling.max_tokens)
+    longest = max((attempt.num_tokens for attempt in attempts), default=0)
+    when_cut: WhenCut = {}
+    if smaller := sorted({cap for cap in caps if cap < longest}):
+        reads = exam.benchmark.reads
+        judge = partial(
+            grade,
+            problems={item.id: item for item in exam.items},
+            num_workers=max(1, int(lab.study.resources.generate.cpus_per_replica)),
+            reads=reads,
+        )
+        when_cut = verdicts_when_cut(tables.stream(directory, GradedAttempt), smaller, _chat(lab, row), judge, reads)
+    kinds = {item.kind for item in exam.items}
+    metric = "share_refused" if kinds == {"refusal"} else "accuracy"
+    found = accuracy_at_caps(attempts, sorted({*caps, own}), when_cut)
+    return [_cap_row(row, (exam.name, metric), cap, estimate) for cap, estimate in found.items()]
+
+
+def _chat(lab: Lab, row: MatrixRow) -> Chat:
+    """The tokenizer of what answered; ValueError where neither it nor that of its model's step 0 is there."""
+    base = (lab.store.read_json(BASES) or {}).get(row.run.id, {}).get("path")
+    own = step_directory(Path(lab.store.path(f"train-{row.run.id}")), row.step)
+    places = [place for place in (own, *([Path(base)] if base else [])) if place.is_dir()]
+    if not places:
+        raise ValueError(f"answers cannot be cut without the tokenizer of {base or own}, which is not there")
+    return Chat(places[0], trust_remote_code=lab.study.models[row.run.model].trust_remote_code, turns=False)
 
 
 def _cap_row(row: MatrixRow, of: tuple[str, str], cap: int, found: Estimate | None) -> CapRow:

@@ -59,6 +59,13 @@ def stored_problems(lab: Lab, name: str) -> tuple[Result, list[Problem]]:
     return found, found.rows(Problem)
 
 
+def stored_exam(lab: Lab, name: str) -> Exam:
+    """One exam of the study from the problems that are stored; ValueError where they are not."""
+    one = lab.study.evaluation.model_copy(update={"benchmarks": {name: lab.study.evaluation.benchmarks[name]}})
+    (exam,) = evaluate.exams(lab.study.model_copy(update={"evaluation": one}), lambda problems: stored_problems(lab, problems))
+    return exam
+
+
 def stored_datasets(lab: Lab) -> dict[str, Result]:
     """The data sets of the study that are made, by name."""
     found = {name: stored_dataset(lab.study, lab.store, name) for name in lab.study.datasets}

@@ -13,16 +13,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field, fields
-from functools import partial
 from typing import Any
 
 from ray_study import materials, tables
 from ray_study.claims import claim
-from ray_study.evaluate import Exam, exams
+from ray_study.evaluate import Exam
 from ray_study.evaluate.judging import read_again, stored_replies, verdicts_from_stored
 from ray_study.materials import Lab
 from ray_study.owed import MatrixRow, answers_mark, matrix, verdicts_inputs, verdicts_mark
-from ray_study.recall import stored_problems
+from ray_study.recall import stored_exam
 from ray_study.rows import GradedAttempt
 from ray_study.store import Result, Workspace
 from ray_study.verify import JUDGES
@@ -44,6 +43,11 @@ class Flip:
     version: int
     """Of the verifier that gave the stored verdict."""
 
+    @property
+    def by_the_clock(self) -> bool:
+        """Whether one of the two says no more than that time ran out, which depends on how busy the machine was."""
+        return "timeout" in self.change.split()
+
 
 @dataclass(slots=True)
 class Rescored:
@@ -58,8 +62,13 @@ class Rescored:
 
     @property
     def contradictions(self) -> list[Flip]:
-        """Attempts that today's version of the verifier has judged in two ways: no change of version explains it."""
-        return [flip for flip in self.flips if flip.version == VERIFY_VERSION]
+        """Attempts that today's version of the verifier has judged in two ways: neither a change of version nor the clock explains it."""
+        return [flip for flip in self.flips if flip.version == VERIFY_VERSION and not flip.by_the_clock]
+
+    @property
+    def by_the_clock(self) -> list[Flip]:
+        """Attempts of which the same version once had too little time to judge them, as comparisons are limited by the wall clock."""
+        return [flip for flip in self.flips if flip.version == VERIFY_VERSION and flip.by_the_clock]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,17 +113,11 @@ def _cells(lab: Lab, benchmarks: Sequence[str], found: Rescored) -> Iterator[_Ce
                 continue
             seen.add((mark, name))
             if name not in suite:
-                suite[name] = _exam(lab, name)
+                suite[name] = stored_exam(lab, name)
             try:
                 yield _cell(lab, row, suite[name], answers)
             except ValueError as error:
                 found.left_alone.append(f"{name} at step {row.step} of {row.run.name}: {error}")
-
-
-def _exam(lab: Lab, name: str) -> Exam:
-    one = lab.study.evaluation.model_copy(update={"benchmarks": {name: lab.study.evaluation.benchmarks[name]}})
-    (exam,) = exams(lab.study.model_copy(update={"evaluation": one}), partial(stored_problems, lab))
-    return exam
 
 
 def _cell(lab: Lab, row: MatrixRow, exam: Exam, answers: Result) -> _Cell:

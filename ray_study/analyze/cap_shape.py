@@ -12,6 +12,7 @@ from ray_study.analyze.dips import Shape, find_dip
 from ray_study.analyze.layout import run_labels
 from ray_study.analyze.statistics import accuracy_value
 from ray_study.analyze.study_tables import StudyTables
+from ray_study.analyze.thinking import CLOSE
 from ray_study.analyze.trajectories import find_attempts, study_trajectories
 from ray_study.rows import GradedAttempt
 
@@ -100,19 +101,34 @@ def _changes(curves: Numbers, num_caps: int) -> Numbers:
 
 
 def curves_at_caps(by_step: Mapping[int, Sequence[GradedAttempt]], caps: Iterable[int]) -> dict[int, ItemCurves]:
-    """The item curves of a run's attempts, given as step -> attempts, as each cap would have had them: longer ones count as not right.
+    """The item curves of a run's attempts, given as step -> attempts, as each cap would have had them.
 
-    What could not be judged is left out under every cap, so that all have the same items.
+    Of an attempt that is longer than the cap, what is right counts where it was boxed within the cap (`answered_within`). What could not
+    be judged is left out under every cap, so that all have the same items.
     """
 
     def reader(cap: int) -> Callable[[GradedAttempt], float | None]:
         def read(attempt: GradedAttempt) -> float | None:
             value = accuracy_value(attempt)
-            return value if value is None or attempt.num_tokens <= cap else 0.0
+            return 0.0 if value and not answered_within(attempt, cap) else value
 
         return read
 
     return {cap: curves_of_attempts([by_step], reader(cap)) for cap in caps}
+
+
+def answered_within(attempt: GradedAttempt, cap: int) -> bool:
+    """Whether an attempt had boxed its answer within so many tokens, after the thinking if there is any.
+
+    Its tokens are divided as its characters are, as in `thinking.parts_of`: here is neither a tokenizer nor a verifier, which
+    `ray-study rescore --cap` has. An answer without a box counts as given at the end.
+    """
+    if attempt.num_tokens <= cap:
+        return True
+    thinking = attempt.text.rfind(CLOSE) + 1
+    box = f"\\boxed{{{attempt.answer}}}"
+    place = attempt.text.find(box, thinking)
+    return place >= 0 and (place + len(box)) * attempt.num_tokens <= cap * len(attempt.text)
 
 
 def cap_warnings(study: StudyTables) -> list[str]:

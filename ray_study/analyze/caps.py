@@ -1,8 +1,8 @@
-"""Accuracy as if the cap on new tokens had been smaller, from the same attempts: token counts are stored, so no model is asked again."""
+"""Accuracy as if the cap on new tokens had been smaller, from the same attempts: what they wrote is stored, so no model is asked again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,14 @@ class Measured:
     """What a smaller cap needs to know of one attempt; texts stay on disk."""
 
     problem_id: str
+    sample: int
     cluster: str
     verdict: Verdict
     num_tokens: int
     cap: int
 
 
-COLUMNS = ("problem_id", "cluster", "verdict", "num_tokens", "cap")
+COLUMNS = ("problem_id", "sample", "cluster", "verdict", "num_tokens", "cap")
 """Of `GradedAttempt`: those that `Measured` has."""
 
 
@@ -31,12 +32,21 @@ def measured(rows: Iterable[Sequence[object]]) -> list[Measured]:
     return [Measured(**dict(zip(COLUMNS, row, strict=True))) for row in rows]  # type: ignore[arg-type]
 
 
-def accuracy_at_caps(attempts: Sequence[Measured | GradedAttempt], caps: Iterable[int]) -> dict[int, Estimate | None]:
+WhenCut = Mapping[tuple[str, int, int], Verdict]
+"""By item, sample and cap: the verdict on what of an attempt fits under the cap."""
+
+
+def accuracy_at_caps(attempts: Sequence[Measured | GradedAttempt], caps: Iterable[int], when_cut: WhenCut) -> dict[int, Estimate | None]:
     """The accuracy that each cap would have given, by cap; None for a cap above that of every attempt: nobody knows how they went on.
 
-    An attempt of more tokens than the cap counts as unfinished, whatever became of it later; one of as many or fewer keeps its verdict.
-    Items, samples, clusters and intervals are those of `statistics.score`: an item's samples are averaged first, and what could not be
-    judged within the cap is left out.
+    An attempt of as many tokens as the cap or fewer keeps its verdict. A longer one has that of its text as the cap would have cut it,
+    which may hold an answer: many a model boxes one and writes on. Items, samples, clusters and intervals are those of
+    `statistics.score`: an item's samples are averaged first, and what could not be judged is left out.
+
+    Args:
+        attempts: all of a checkpoint at a benchmark.
+        caps: in tokens.
+        when_cut: of every attempt that had an answer by the cap; one that is not in it counts as unfinished.
     """
     largest = max((attempt.cap for attempt in attempts), default=0)
     if not attempts:
@@ -45,17 +55,17 @@ def accuracy_at_caps(attempts: Sequence[Measured | GradedAttempt], caps: Iterabl
     place = {item: number for number, item in enumerate(items)}
     cluster_of = {attempt.problem_id: attempt.cluster for attempt in attempts}
     item = np.array([place[attempt.problem_id] for attempt in attempts])
-    tokens = np.array([attempt.num_tokens for attempt in attempts])
-    correct = np.array([attempt.verdict == "correct" for attempt in attempts])
-    unjudged = np.array([attempt.verdict in UNJUDGED for attempt in attempts])
     num_samples = int(np.bincount(item).max())
 
     def at(cap: int) -> Estimate | None:
         if cap > largest:
             return None
-        cut = tokens > cap
-        counts = np.bincount(item, weights=cut | ~unjudged, minlength=len(items))
-        right = np.bincount(item, weights=correct & ~cut, minlength=len(items))
+        verdicts = [
+            attempt.verdict if attempt.num_tokens <= cap else when_cut.get((attempt.problem_id, attempt.sample, cap), "unfinished")
+            for attempt in attempts
+        ]
+        counts = np.bincount(item, weights=np.array([verdict not in UNJUDGED for verdict in verdicts]), minlength=len(items))
+        right = np.bincount(item, weights=np.array([verdict == "correct" for verdict in verdicts]), minlength=len(items))
         judged = np.flatnonzero(counts)
         if not len(judged):
             return NOTHING

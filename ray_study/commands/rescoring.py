@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ray_study import sweep_file
 from ray_study.commands.common import DONE, OWED, open_store, progress_for_people
 from ray_study.config import Study
 from ray_study.store import Store
+
+if TYPE_CHECKING:
+    from ray_study.materials import Lab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +32,13 @@ def rescore(options: argparse.Namespace) -> int:
     study = sweep_file.read(options.sweep)
     benchmarks = _chosen(study, options.benchmark)
     store = open_store(study)
-    if options.cap:
-        return _at_caps(options, study, store, benchmarks)
     # Not at the top: the flow's modules load Ray.
     from ray_study import rescore as judging_again  # noqa: PLC0415
     from ray_study.recall import offline  # noqa: PLC0415
 
     lab = offline(study, store, progress_for_people(quiet=options.quiet))
+    if options.cap:
+        return _at_caps(options, lab, benchmarks)
     found = judging_again.rescore(lab, benchmarks)
     if not found.num_attempts and not found.left_alone:
         raise ValueError(_nothing(store, options.sweep))
@@ -51,23 +55,28 @@ def rescore(options: argparse.Namespace) -> int:
             "verifier has stored; nothing was overwritten. Raise verify.VERSION where the verifier was changed, then rescore again"
         )
         return OWED
+    if found.by_the_clock:
+        print(
+            f"{len(found.by_the_clock)} of them because of time alone: the stored verdict or today's is `timeout`, which says how busy the "
+            "machine was. Stored verdicts stay"
+        )
     print(f"{found.num_attempts} attempts judged again: {len(found.flips) or 'none'} of them otherwise")
     return DONE
 
 
-def _at_caps(options: argparse.Namespace, study: Study, store: Store, benchmarks: list[str]) -> int:
+def _at_caps(options: argparse.Namespace, lab: Lab, benchmarks: list[str]) -> int:
     # Not at the top, as in `rescore`.
     from ray_study import capped  # noqa: PLC0415
     from ray_study import rescore as judging_again  # noqa: PLC0415
 
-    rows = capped.at_caps(study, store, benchmarks, options.cap)
-    left_out = capped.not_comparable(study, benchmarks)
+    rows, without = capped.at_caps(lab, benchmarks, options.cap)
+    left_out = [*capped.not_comparable(lab.study, benchmarks), *without]
     if not rows:
-        raise ValueError("\n".join(left_out) if len(left_out) == len(benchmarks) else _nothing(store, options.sweep))
+        raise ValueError("\n".join(left_out) if len(left_out) >= len(benchmarks) else _nothing(lab.store, options.sweep))
     for line in [*left_out, *capped.cap_table(rows)]:
         print(line)
-    store.write_bytes("caps.csv", judging_again.as_csv(rows, capped.CapRow))
-    print(f"{len(rows)} scores: {store.path('caps.csv')}")
+    lab.store.write_bytes("caps.csv", judging_again.as_csv(rows, capped.CapRow))
+    print(f"{len(rows)} scores: {lab.store.path('caps.csv')}")
     return DONE
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ray_study.analyze.bootstrap import ItemCurves
-from ray_study.analyze.cap_shape import cap_shape, cap_warnings, curves_at_caps
+from ray_study.analyze.cap_shape import answered_within, cap_shape, cap_warnings, curves_at_caps
 from ray_study.analyze.study_tables import StudyTables
 from ray_study.rows import GradedAttempt
 
@@ -73,10 +73,22 @@ def test_curves_that_are_not_of_the_same_attempts_raise() -> None:
         cap_shape({4096: replace(curves, items=tuple(reversed(curves.items))), 16384: curves})
 
 
-def test_attempts_longer_than_a_cap_are_not_right_under_it_and_items_stay_the_same(make_attempt: Callable[..., GradedAttempt]) -> None:
+def test_an_answer_counts_from_where_it_is_boxed_after_the_thinking(make_attempt: Callable[..., GradedAttempt]) -> None:
+    rambling = make_attempt(0, text="\\boxed{7}" + "." * 91, num_tokens=1000, finish_reason="length")
+    assert [answered_within(rambling, cap) for cap in (89, 90, 1000)] == [False, True, True]
+    thinking = make_attempt(0, text="\\boxed{7}</think>" + "." * 32 + "\\boxed{7}.", num_tokens=60)
+    assert [answered_within(thinking, cap) for cap in (9, 58, 59, 60)] == [False, False, True, True]
+    assert not answered_within(make_attempt(0, text="It is 7" + "." * 93, num_tokens=100), 50), "no box: given at the end"
+    by_cap = curves_at_caps({0: [replace(rambling, problem_id=f"p{number}") for number in range(4)]}, (89, 90))
+    assert {cap: curves.curve().tolist() for cap, curves in by_cap.items()} == {89: [0.0], 90: [1.0]}
+
+
+def test_attempts_that_answer_after_a_cap_are_not_right_under_it_and_items_stay(
+    make_attempt: Callable[..., GradedAttempt],
+) -> None:
     graded = [make_attempt(item, num_tokens=100 * (item + 1)) for item in range(4)] + [make_attempt(4, verdict="timeout", num_tokens=900)]
-    by_cap = curves_at_caps({0: graded, 5: graded}, (99, 200, 4096))
-    assert {cap: curves.curve().tolist() for cap, curves in by_cap.items()} == {99: [0.0, 0.0], 200: [0.5, 0.5], 4096: [1.0, 1.0]}
+    by_cap = curves_at_caps({0: graded, 5: graded}, (95, 200, 4096))
+    assert {cap: curves.curve().tolist() for cap, curves in by_cap.items()} == {95: [0.0, 0.0], 200: [0.5, 0.5], 4096: [1.0, 1.0]}
     assert {curves.items for curves in by_cap.values()} == {("p0000", "p0001", "p0002", "p0003")}
 
 

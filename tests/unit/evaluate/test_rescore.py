@@ -96,6 +96,45 @@ def as_of_version(bench: Bench, directory: Path, version: int) -> Path:
     return older
 
 
+@pytest.mark.parametrize("was", ["timeout", "error"])
+def test_a_verdict_that_ran_out_of_time_is_no_contradiction_when_it_does_not_do_so_again(scored: Bench, was: str) -> None:
+    judged_as(verdicts_of(scored, 8, "sums"), was)
+    before = contents(scored)
+    found = rescore(scored.lab, ["sums"])
+    assert len(found.flips) == 1
+    assert (len(found.by_the_clock), len(found.contradictions)) == ((1, 0) if was == "timeout" else (0, 1))
+    assert contents(scored) == before
+
+
+def test_an_answer_that_a_smaller_cap_cuts_is_judged_as_it_would_have_been_cut(open_bench: Open) -> None:
+    """All box the right sum at once, and two thirds of them write on to another one."""
+    bench = open_bench()
+    sums = {item.id: item.answer for exam in bench.exams for item in exam.items}
+
+    def rambling(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:
+        found = replies(checkpoint, requests)
+        boxed = [f"\\boxed{{{sums[reply.problem_id]}}}" for reply in found]
+        return [
+            replace(reply, text=f"{box} or not, rather it is \\boxed{{1}}", num_tokens=31) if number % 3 else replace(reply, text=box)
+            for number, (reply, box) in enumerate(zip(found, boxed, strict=True))
+        ]
+
+    bench.engines.answer = rambling
+    start = bench.checkpoints[0]
+    bench.lab.store.write_json(BASES, {start.run: {"fingerprint": start.fingerprint, "path": start.path}})
+    bench.score(0)
+    rows, left_out = at_caps(bench.lab, ["more"], [3, 15])
+    assert left_out == []
+    found = {row.cap: row.value for row in rows}
+    assert found[15] == 1.0
+    assert found[3] == found[32] == pytest.approx(1 / 3, abs=0.17)
+    Path(start.path, "tokenizer.json").rename(Path(start.path, "kept.json"))
+    rows, (line,) = at_caps(bench.lab, ["more"], [15])
+    assert rows == []
+    assert line.startswith("more at step 0 of ")
+    Path(start.path, "kept.json").rename(Path(start.path, "tokenizer.json"))
+
+
 def test_verdicts_of_an_older_version_stay_beside_todays_and_what_flipped_is_told(scored: Bench) -> None:
     directory = verdicts_of(scored, 8, "sums")
     was = judged_as(directory, "error")
@@ -144,7 +183,8 @@ def test_many_shards_over_several_processes_give_what_one_gives(tmp_path: Path) 
 
 
 def test_every_checkpoint_has_its_accuracy_under_every_cap_and_its_own_score_at_its_own(scored: Bench) -> None:
-    rows = at_caps(scored.lab.study, scored.lab.store, ["sums"], [4, 20])
+    rows, left_out = at_caps(scored.lab, ["sums"], [4, 20])
+    assert left_out == []
     assert {(row.step, row.cap) for row in rows} == {(step, cap) for step in (0, 2, 8) for cap in (4, 20, 32)}
     (exam,) = [exam for exam in scored.exams if exam.name == "sums"]
     (score,) = [each for each in score_cell(scored.score(8)["sums"], exam)[0] if each.metric == "accuracy"]

@@ -139,7 +139,7 @@ def test_replies_to_other_words_than_todays_are_not_read_as_replies_to_todays(op
 
 def test_no_judge_measures_what_a_smaller_cap_would_leave_and_that_is_said(open_bench: Open) -> None:
     bench = judged(open_bench)
-    rows = at_caps(bench.lab.study, bench.lab.store, ["harm", "sums"], [2])
+    rows, _ = at_caps(bench.lab, ["harm", "sums"], [2])
     assert {row.benchmark for row in rows} == {"sums"}
     (line,) = not_comparable(bench.lab.study, ["harm", "sums"])
     assert line.startswith("harm: no score under smaller caps: grader judged the answers that ended")
