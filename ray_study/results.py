@@ -84,15 +84,10 @@ def score_cell(cell: Cell, exam: Exam) -> tuple[list[Score], list[GradedAttempt]
     if cell.verdicts is None:
         return [], []
     graded = cell.verdicts.rows(GradedAttempt)
-    scores = analyze.summarize(
-        graded,
-        run=cell.checkpoint.run,
-        step=cell.checkpoint.step,
-        benchmark=exam.name,
-        group=exam.benchmark.group,
-        num_samples=exam.benchmark.num_samples,
-        expected_items=len(exam.items),
-    )
+    of: dict[str, Any] = {"run": cell.checkpoint.run, "step": cell.checkpoint.step, "benchmark": exam.name, "group": exam.benchmark.group}
+    num_samples = exam.benchmark.num_samples
+    scores = analyze.summarize(graded, **of, num_samples=num_samples, expected_items=len(exam.items))
+    scores += analyze.further_scores(graded, **of, num_samples=num_samples)
     rates = {metric: analyze.ErrorRates(**found) for metric, found in cell.verdicts.record.get("rates", {}).items()}
     return [*scores, *analyze.corrected_scores(scores, rates)], graded
 

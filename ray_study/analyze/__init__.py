@@ -9,6 +9,7 @@ from ray_study.analyze.dips import find_dip
 from ray_study.analyze.findings import final_table
 from ray_study.analyze.flip_pages import write_flips
 from ray_study.analyze.flip_table import flips
+from ray_study.analyze.further import further_scores
 from ray_study.analyze.makeup import made_of, makeups
 from ray_study.analyze.peaks import find_peak
 from ray_study.analyze.plots import picture, plot_accuracy, plot_length, plot_shares, plot_training, save
@@ -63,6 +64,7 @@ __all__ = [
     "find_dip",
     "find_peak",
     "flips",
+    "further_scores",
     "holm",
     "if_it_were_flat",
     "in_points",
