@@ -73,7 +73,7 @@ def _checkpoints(lab: Lab) -> Iterator[Checkpoint]:
 def _found(lab: Lab, run: PlannedRun, base: str | None) -> list[Checkpoint]:
     """The whole checkpoints of a run, its step 0 among them; a half-written one has no manifest and does not exist."""
     start = [checkpoint_at(base, run.id, step=0)] if base is not None and (Path(base) / MANIFEST).is_file() else []
-    return [*start, *stored_checkpoints(lab.store.path(f"train-{run.id}"), run.id)]
+    return [*start, *stored_checkpoints(lab.store, run.id)]
 
 
 def left_behind(runs: list[Run]) -> str:

@@ -33,6 +33,9 @@ GONE = (
 )
 
 
+AGAIN = "delete {directory} and run the study that made it again: it is made anew, and whatever else the run saved stays"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
     """Token ids of `CANARY_TEXT` and the trainer's log-probability of each but the first, in the precision that is served."""
@@ -112,7 +115,7 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         raw = json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete the directory and run again to train it again") from error
+        raise ValueError(f"{path} is damaged ({error}); {AGAIN.format(directory=directory)}") from error
     if raw.pop("format", None) != FORMAT:
         raise ValueError(f"{path} is not of format {FORMAT}; it was written by another version of ray-study: use that one")
     raw["tensors"] = {name: tuple(shape) for name, shape in raw["tensors"].items()}
@@ -152,10 +155,10 @@ def check_files(directory: Path, manifest: Manifest) -> None:
     for name, expected in manifest.files.items():
         path = directory / name
         if not path.exists():
-            raise ValueError(f"checkpoint {directory}: {name} is missing; delete the directory and run again to train it again")
+            raise ValueError(f"checkpoint {directory}: {name} is missing; {AGAIN.format(directory=directory)}")
         found = hash_file(path)
         if found != expected:
             raise ValueError(
                 f"checkpoint {directory}: {name} has SHA-256 {found[:16]}…, its manifest says {expected[:16]}…; the file is damaged: "
-                "delete the directory and run again to train it again"
+                f"{AGAIN.format(directory=directory)}"
             )

@@ -14,10 +14,11 @@ from ray_study.claims import is_held
 from ray_study.config import Study
 from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, verdicts_literal
 from ray_study.grid import PlannedRun, planned, problems_literal
-from ray_study.manifests import MANIFEST, gone, has_weights, read_manifest
+from ray_study.manifests import gone, has_weights
 from ray_study.plan import saved_steps
 from ray_study.problems import local_sources
 from ray_study.store import Result, Store, Workspace, fingerprint
+from ray_study.stored_steps import saved, stored_steps
 from ray_study.train.layout import LENGTHS, step_directory
 from ray_study.verify import VERSION as VERIFY_VERSION
 from ray_study.verify.rubrics import judging_literal
@@ -44,11 +45,13 @@ class MatrixRow:
     run: PlannedRun
     step: int
     fingerprint: str
-    """Of the checkpoint; empty where it is not trained yet."""
+    """Of the checkpoint; empty where it is not trained yet, or lost."""
     deleted: bool
     """Whether its weights were deleted: nothing more can be asked of it."""
     cells: Mapping[str, CellState]
     """By benchmark; those that ask for other steps are not in it."""
+    lost: str = ""
+    """Why a checkpoint that was saved cannot be used, and what to do; empty for all others."""
 
     @property
     def trained(self) -> bool:
@@ -100,9 +103,7 @@ def note_failure(store: Store, answers: str, why: str) -> None:
 
 def checkpoint_steps(store: Store, run: str) -> dict[int, str]:
     """The fingerprint of each whole checkpoint of a run by step."""
-    found = Path(store.path(f"train-{run}")).glob(f"step-*/{MANIFEST}") if store.is_local else []
-    manifests = [read_manifest(path.parent) for path in found]
-    return {manifest.step: manifest.fingerprint for manifest in sorted(manifests, key=lambda each: each.step)}
+    return {step: manifest.fingerprint for step, manifest in stored_steps(store, run).whole.items()}
 
 
 @dataclass(slots=True)
@@ -167,7 +168,8 @@ class Cells:
 
 def _rows(states: Cells, run: PlannedRun) -> Iterator[MatrixRow]:
     study, store = states.study, states.store
-    made = checkpoint_steps(store, run.id)
+    found = stored_steps(store, run.id)
+    made = {step: manifest.fingerprint for step, manifest in found.whole.items()}
     steps = last_known_steps(study, store, run) or tuple(made)
     base = (store.read_json("bases.json") or {}).get(run.id)
     prints = {**({0: base["fingerprint"]} if base is not None else {}), **made}
@@ -175,12 +177,15 @@ def _rows(states: Cells, run: PlannedRun) -> Iterator[MatrixRow]:
         trained = step in prints
         directory = Path(base["path"]) if step == 0 and base is not None else step_directory(Path(store.path(f"train-{run.id}")), step)
         asked = [name for name, each in study.evaluation.benchmarks.items() if is_asked(each.at, step, max(steps, default=0))]
+        lost = found.lost.get(step, "")
+        without = CellState(state="failed", why=lost) if lost else CellState(state="owed")
         yield MatrixRow(
             run=run,
             step=step,
             fingerprint=prints.get(step, ""),
             deleted=trained and not has_weights(directory),
-            cells={name: states.state(directory, prints[step], name, run.model) if trained else CellState(state="owed") for name in asked},
+            cells={name: states.state(directory, prints[step], name, run.model) if trained else without for name in asked},
+            lost=lost,
         )
 
 
@@ -190,9 +195,10 @@ def is_asked(at: str | tuple[int, ...], step: int, last: int) -> bool:
 
 
 def last_known_steps(study: Study, store: Store, run: PlannedRun) -> tuple[int, ...] | None:
-    """The steps at which a run is saved: those that it has where it is finished, else by the rows that it has, else by the plan."""
-    if store.recall("train", run.id) is not None:
-        # What a finished run has made is what is owed: its data set may have come out smaller than planned.
-        return tuple(checkpoint_steps(store, run.id))
+    """The steps at which a run is saved: those that it has saved where it is finished, else by the rows that it has, else by the plan."""
+    finished = store.recall("train", run.id)
+    if finished is not None:
+        # What a finished run has made is what is owed, also where it is gone: its data set may have come out smaller than planned.
+        return saved(finished)
     counted = (store.read_json(LENGTHS) or {}).get(run.id, {})
     return tuple(counted.get("steps", ())) or saved_steps(study, run)

@@ -14,11 +14,13 @@ from ray_study.evaluate.scoring import stored
 from ray_study.grid import PlannedRun, planned, problems_literal
 from ray_study.manifests import MANIFEST, gone, has_weights
 from ray_study.materials import Lab, stored_dataset
+from ray_study.owed import last_known_steps
 from ray_study.publish import SweepFile
 from ray_study.results import Found, findings, write_report
 from ray_study.rows import Checkpoint, Problem, Run
 from ray_study.runs import BASES, as_row, checkpoint_at, stored_checkpoints
 from ray_study.store import Result, Store, fingerprint
+from ray_study.stored_steps import missing_steps
 
 NOT_YET = "not scored yet; run the study again"
 
@@ -38,7 +40,7 @@ def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None]
         found.runs.append(row)
         if run.dataset not in datasets or run.stage != "sft":
             continue
-        for checkpoint in _checkpoints(lab, run, row):
+        for checkpoint in _checkpoints(lab, run):
             found.checkpoints.append(checkpoint)
             found.cells += [_cell(lab, run, checkpoint, exam, why) for exam in exams if _owes(lab, run, checkpoint, exam)]
     return write_report(store, findings(lab, found, exams, datasets, file.text))
@@ -73,19 +75,19 @@ def stored_datasets(lab: Lab) -> dict[str, Result]:
 
 
 def stored_run(lab: Lab, run: PlannedRun) -> Run:
-    """A run as the store has it: finished, failed when it was last tried, or owed."""
-    if lab.store.recall("train", run.id) is not None:
-        return as_row(run, status="finished")
+    """A run as the store has it: finished with all that it saved, failed when it was last tried, or owed."""
+    finished = lab.store.recall("train", run.id)
+    if finished is not None:
+        # Where a checkpoint is gone, it has to be trained again.
+        return as_row(run, status="owed" if missing_steps(finished) else "finished")
     failed = lab.store.read_json(f"train-{run.id}/failed.json")
     return as_row(run, status="failed", error=failed["error"]) if failed is not None else as_row(run, status="owed")
 
 
-def _checkpoints(lab: Lab, run: PlannedRun, row: Run) -> Iterator[Checkpoint]:
+def _checkpoints(lab: Lab, run: PlannedRun) -> Iterator[Checkpoint]:
     base = (lab.store.read_json(BASES) or {}).get(run.id)
-    made = stored_checkpoints(lab.store.path(f"train-{run.id}"), run.id)
-    if made and row.status == "finished":
-        lab.last_steps[run.id] = made[-1].step
-    lab.last_steps.setdefault(run.id, run.training.steps or (made[-1].step if made else 0))
+    made = stored_checkpoints(lab.store, run.id)
+    lab.last_steps[run.id] = max(last_known_steps(lab.study, lab.store, run) or (each.step for each in made), default=0)
     if base is not None and (Path(base["path"]) / MANIFEST).is_file():
         yield checkpoint_at(base["path"], run.id, step=0)
     yield from made

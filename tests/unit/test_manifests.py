@@ -66,7 +66,7 @@ def test_a_damaged_manifest_is_named_with_the_mend(tmp_path: Path) -> None:
     checkpoint(tmp_path / "c")
     whole = (tmp_path / "c" / MANIFEST).read_text()
     (tmp_path / "c" / MANIFEST).write_text(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"c/manifest\.json is damaged .*train it again"):
+    with pytest.raises(ValueError, match=r"c/manifest\.json is damaged .*; delete .*/c and run the study that made it again"):
         read_manifest(tmp_path / "c")
 
 
@@ -82,7 +82,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     made = checkpoint(tmp_path / "c")
     weights = tmp_path / "c" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"model\.safetensors has SHA-256 .*damaged"):
+    with pytest.raises(ValueError, match=r"model\.safetensors has SHA-256 .*damaged: delete .*/c and run the study"):
         check_files(tmp_path / "c", made)
 
 

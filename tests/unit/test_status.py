@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +63,18 @@ def answer(store: Store, made: Study, checkpoint: str, *, judged: bool = True, v
         store.make("verdicts", verdicts_literal(answers.fingerprint, VERSION), lambda workspace: {}, sources=[answers, source])
 
 
-def finish(store: Store, run: str) -> None:
-    store.finish(store.workspace("train", run), stage="train", mark=run, sources=[], facts={"seconds": 1.0})
+def finish(store: Store, run: str, **more: object) -> None:
+    store.finish(store.workspace("train", run), stage="train", mark=run, sources=[], facts={"seconds": 1.0, **more})
 
 
-def everything(store: Store, made: Study, steps: tuple[int, ...] = (2, 8)) -> None:
+def everything(store: Store, made: Study, steps: tuple[int, ...] = (2, 8), *, of_before: bool = False) -> None:
+    """A study that is trained and scored whole; `of_before`: with records that do not say which steps their runs have saved."""
     bases = {}
     for run in planned(made):
         bases[run.id] = {"fingerprint": "base", "path": "elsewhere"}
         for step in steps:
             answer(store, made, save(store, run.id, step))
-        finish(store, run.id)
+        finish(store, run.id, **({} if of_before else {"steps": list(steps)}))
     answer(store, made, "base")
     store.write_json("bases.json", bases)
 
@@ -175,13 +177,60 @@ def test_an_exam_for_some_steps_owes_only_those_the_first_and_the_last(store: St
     assert cells(made, store) == dict.fromkeys(shown, "scored")
 
 
-def test_a_finished_run_owes_the_steps_that_it_has_and_not_those_that_were_planned(store: Store) -> None:
+def test_a_finished_run_owes_the_steps_that_it_has_saved_and_not_those_that_were_planned(store: Store) -> None:
     # Problems that overlap with a benchmark are taken out, so a data set may be smaller than its problems say.
     made = study({"training/steps": ..., "training/epochs": 1, "checkpoints": {"log_spaced": 1}})
     everything(store, made, steps=(7,))
     text, complete = status(made, store)
     assert complete, text
     assert cells(made, store) == {0: "scored", 7: "scored"}
+
+
+def test_a_checkpoint_of_a_finished_run_that_is_gone_is_owed_and_the_others_stay_scored(store: Store) -> None:
+    # What a finished run owed was once what it still had, so that a deleted checkpoint was forgotten and the study called whole.
+    made = study()
+    everything(store, made)
+    run = planned(made)[0]
+    directory = Path(store.path(f"train-{run.id}/step-000008"))
+    shutil.rmtree(directory)
+    text, complete = status(made, store)
+    assert not complete
+    assert cells(made, store) == {0: "scored", 2: "scored", 8: "failed"}
+    assert cells(made, store, run=1) == dict.fromkeys((0, 2, 8), "scored")
+    assert "       8  !  lost" in text
+    assert f"{run.name} [{run.id}]: finished, and its checkpoints at 8 are gone" in text
+    assert [line for line in text if "has no manifest.json" in line] == [
+        f"lost: step 8 of {run.name}: {directory} has no manifest.json, though its run has saved it; "
+        "`ray-study run` trains that run again, and what else it saved stays"
+    ]
+
+
+def test_a_checkpoint_that_is_gone_is_owed_although_no_exam_asks_it(store: Store) -> None:
+    made = study({"evaluation/benchmarks/sums/at": "final"})
+    everything(store, made)
+    assert status(made, store)[1]
+    shutil.rmtree(store.path(f"train-{planned(made)[0].id}/step-000002"))
+    text, complete = status(made, store)
+    assert not complete
+    assert any(line.startswith(f"lost: step 2 of {planned(made)[0].name}: ") for line in text)
+
+
+def test_of_a_run_whose_record_does_not_say_what_it_saved_the_steps_that_are_there_are_owed(store: Store) -> None:
+    made = study()
+    everything(store, made, of_before=True)
+    assert status(made, store)[1]
+    shutil.rmtree(store.path(f"train-{planned(made)[0].id}/step-000008"))
+    assert status(made, store)[1], "nobody knows that there was one"
+    assert cells(made, store) == {0: "scored", 2: "scored"}
+
+
+def test_weights_that_were_deleted_on_purpose_are_not_gone(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    for step in (2, 8):
+        delete_weights(Path(store.path(f"train-{planned(made)[0].id}/step-{step:06d}")), "scored, and not kept")
+    text, complete = status(made, store)
+    assert complete, text
 
 
 def test_whoever_works_now_is_named(store: Store) -> None:
