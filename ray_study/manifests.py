@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -107,20 +109,45 @@ def read_manifest(directory: Path) -> Manifest:
     """The manifest of a checkpoint directory.
 
     Raises:
-        ValueError: there is none (the checkpoint is half-written or is none), it is damaged, or it is of another format.
+        ValueError: there is none (the checkpoint is half-written or is none), it cannot be read, it is damaged (whatever it holds), or
+            it is of another format.
     """
     path = directory / MANIFEST
-    if not path.exists():
-        raise ValueError(f"{directory} has no {MANIFEST}: it is not a checkpoint, or one that was not finished; train it again")
     try:
-        raw = json.loads(path.read_text())
+        text = path.read_text()
+        said = json.loads(text)
+        if not isinstance(said, dict) or said.get("format", FORMAT) == FORMAT:
+            return _WRITTEN.validate_json(text, strict=True).manifest()
+    except FileNotFoundError as error:
+        why = "it is not a checkpoint, or one that was not finished; train it again"
+        raise ValueError(f"{directory} has no {MANIFEST}: {why}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); see to the file and its permissions, then run again") from error
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); {AGAIN.format(directory=directory)}") from error
-    if raw.pop("format", None) != FORMAT:
-        raise ValueError(f"{path} is not of format {FORMAT}; it was written by another version of ray-study: use that one")
-    raw["tensors"] = {name: tuple(shape) for name, shape in raw["tensors"].items()}
-    raw["canary"] = Canary(ids=tuple(raw["canary"]["ids"]), logprobs=tuple(raw["canary"]["logprobs"]))
-    return Manifest(**raw)
+        raise ValueError(f"{path} is damaged ({_in_words(error)}); {AGAIN.format(directory=directory)}") from error
+    raise ValueError(f"{path} is not of format {FORMAT}; it was written by another version of ray-study: use that one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written(Manifest):
+    """A manifest as its file has it."""
+
+    format: int
+
+    def manifest(self) -> Manifest:
+        """What it says."""
+        return Manifest(**{each.name: getattr(self, each.name) for each in fields(Manifest)})
+
+
+_WRITTEN = TypeAdapter(_Written)
+
+
+def _in_words(error: ValueError) -> str:
+    """What is wrong with a text that was to be a manifest: the first fault, and where it is."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    return ": ".join([*(str(part) for part in first["loc"]), str(first["msg"])])
 
 
 def has_weights(directory: Path) -> bool:
@@ -130,7 +157,10 @@ def has_weights(directory: Path) -> bool:
 
 def gone(directory: Path) -> str:
     """What is said of a checkpoint that is to be asked something and has no weights any more."""
-    why = json.loads((directory / DELETED).read_text())["why"]
+    try:
+        why = json.loads((directory / DELETED).read_text())["why"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{DELETED} says no more of it: {type(error).__name__}"
     return GONE.format(directory=directory, why=why, run=directory.parent)
 
 

@@ -12,13 +12,13 @@ from ray_study.engines import Engines
 from ray_study.evaluate import Cell, Exam
 from ray_study.evaluate.scoring import stored
 from ray_study.grid import PlannedRun, planned, problems_literal
-from ray_study.manifests import MANIFEST, gone, has_weights
+from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab, stored_dataset
 from ray_study.owed import last_known_steps
 from ray_study.publish import SweepFile
 from ray_study.results import Found, findings, write_report
 from ray_study.rows import Checkpoint, Problem, Run
-from ray_study.runs import BASES, as_row, checkpoint_at, stored_checkpoints
+from ray_study.runs import as_row, stored_checkpoints, stored_start
 from ray_study.store import Result, Store, fingerprint
 from ray_study.stored_steps import missing_steps
 
@@ -85,11 +85,11 @@ def stored_run(lab: Lab, run: PlannedRun) -> Run:
 
 
 def _checkpoints(lab: Lab, run: PlannedRun) -> Iterator[Checkpoint]:
-    base = (lab.store.read_json(BASES) or {}).get(run.id)
     made = stored_checkpoints(lab.store, run.id)
     lab.last_steps[run.id] = max(last_known_steps(lab.study, lab.store, run) or (each.step for each in made), default=0)
-    if base is not None and (Path(base["path"]) / MANIFEST).is_file():
-        yield checkpoint_at(base["path"], run.id, step=0)
+    start = stored_start(lab.store, run.id)
+    if start is not None:
+        yield start
     yield from made
 
 

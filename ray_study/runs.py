@@ -15,7 +15,7 @@ from ray_study.fitting import fitted, workers_of
 from ray_study.grid import PlannedRun, planned, training_literal
 from ray_study.lengths import count_rows
 from ray_study.making import unmade
-from ray_study.manifests import Manifest, read_manifest
+from ray_study.manifests import MANIFEST, Manifest, read_manifest
 from ray_study.materials import Lab
 from ray_study.models import facts
 from ray_study.rows import Checkpoint, Run
@@ -138,6 +138,8 @@ def _pretrain(work: _Work, runs: Sequence[PlannedRun], bases: dict[str, str], fa
             continue
         if event.status == "failed":
             failed[event.model] = event.error
+        elif event.model not in bases:
+            failed[event.model] = "; ".join(stored_steps(work.lab.store, event.id).lost.values())
         yield event
 
 
@@ -259,10 +261,22 @@ def _fail(lab: Lab, run: PlannedRun, error: str) -> Run:
 
 
 def stored_checkpoints(store: Store, run: str) -> list[Checkpoint]:
-    """The whole checkpoints of a run by step; one without a manifest does not exist."""
+    """The whole checkpoints of a run by step; one without a manifest does not exist, and one with a damaged one is not among them."""
     directory = Path(store.path(f"train-{run}"))
     whole = stored_steps(store, run).whole
     return [_row(str(step_directory(directory, step)), run, manifest, step=None) for step, manifest in whole.items()]
+
+
+def stored_start(store: Store, run: str) -> Checkpoint | None:
+    """Step 0 of a run as the store knows it, or None where nobody knows or its files are not on this machine."""
+    base = (store.read_json(BASES) or {}).get(run)
+    if base is None or not (Path(base["path"]) / MANIFEST).is_file():
+        return None
+    try:
+        return checkpoint_at(base["path"], run, step=0)
+    except ValueError:
+        # What it scored is stored under its fingerprint; whoever asks it something new is told what is wrong with it.
+        return Checkpoint(run=run, step=0, path=base["path"], num_tokens=0, fingerprint=base["fingerprint"], canary="{}")
 
 
 def checkpoint_at(directory: str, run: str, *, step: int | None = None) -> Checkpoint:

@@ -39,8 +39,9 @@ def status(study: Study, store: Store) -> tuple[list[str], bool]:
         complete &= whole
         lines.append(f"{run.name} [{run.id}]: {state}")
         lines += [_line(row, benchmarks) for row in by_run[run.id]]
-    lines += [*_legend(rows), *_lost(study, store), *_reasons(rows)]
-    return lines, complete and all(cell.state == "scored" for row in rows for cell in row.cells.values())
+    lost = list(_lost(study, store))
+    lines += [*_legend(rows), *lost, *_reasons(rows)]
+    return lines, complete and not lost and all(cell.state == "scored" for row in rows for cell in row.cells.values())
 
 
 def is_reported(store: Store) -> bool:

@@ -15,6 +15,8 @@ STEPS = "steps"
 
 GONE = "{directory} has no {manifest}, though its run has saved it; `ray-study run` trains that run again, and what else it saved stays"
 
+OF_BEFORE = "its run was finished by an older version, whose record does not say that it saved this step"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSteps:
@@ -26,17 +28,24 @@ class StoredSteps:
 
 
 def stored_steps(store: Store, run: str) -> StoredSteps:
-    """The checkpoints of a run. One whose weights were deleted on purpose has its manifest still and is whole; no step 0 is among them."""
+    """The checkpoints of a run, without step 0. One whose weights were deleted on purpose has its manifest still, and is whole."""
     if not store.is_local:
         return StoredSteps()
     directory = Path(store.path(f"train-{run}"))
-    manifests = [read_manifest(path) for path in saved_directories(directory).values()]
-    whole = {manifest.step: manifest for manifest in sorted(manifests, key=lambda each: each.step)}
+    whole: dict[int, Manifest] = {}
+    lost: dict[int, str] = {}
+    for step, path in saved_directories(directory).items():
+        try:
+            whole[step] = read_manifest(path)
+        except ValueError as error:
+            # It costs this checkpoint, and no other.
+            lost[step] = str(error)
     finished = store.recall("train", run)
-    missing = missing_steps(finished) if finished is not None else ()
-    return StoredSteps(
-        whole=whole, lost={step: GONE.format(directory=step_directory(directory, step), manifest=MANIFEST) for step in missing}
-    )
+    if finished is not None and lost and STEPS not in finished.record:
+        lost = {step: f"{why} (but {directory} is what to delete: {OF_BEFORE})" for step, why in lost.items()}
+    for step in missing_steps(finished) if finished is not None else ():
+        lost[step] = GONE.format(directory=step_directory(directory, step), manifest=MANIFEST)
+    return StoredSteps(whole=whole, lost=dict(sorted(lost.items())))
 
 
 def saved(finished: Result) -> tuple[int, ...]:

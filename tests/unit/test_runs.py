@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from ray_study.results import Found, findings
 from ray_study.rows import Checkpoint, Example, Run
 from ray_study.status import status
 from ray_study.store import Result, Store
+from ray_study.stored_steps import stored_steps
 from ray_study.sweep import Job
 from ray_study.train.layout import ENDED, LENGTHS, METRICS
 from ray_study.train.tokenizing import tokenize
@@ -106,6 +108,42 @@ def test_a_checkpoint_of_a_finished_run_that_is_deleted_is_trained_again_to_the_
     assert len(Path(lab.store.path(f"train-{run.id}/{METRICS}")).read_text().splitlines()) == 8
     assert record(lab, run)["steps"] == [2, 8]
     assert owed(lab, datasets) == {}
+
+
+def test_a_damaged_manifest_costs_one_checkpoint_of_a_finished_run_and_following_its_sentence_mends_it(tmp_path: Path) -> None:
+    lab, datasets, before = trained(tmp_path, {"sweep/dataset": "cot"})
+    (run,) = planned(lab.study)
+    manifest = Path(lab.store.path(f"train-{run.id}/step-000002/{MANIFEST}"))
+    manifest.write_text('{"format": 1}')
+    events = events_of(lab, datasets)
+    assert [event.step for event in events if isinstance(event, Checkpoint)] == [0, 8]
+    said = findings(lab, found := Found(), make_exams(lab), datasets, "")
+    assert [line for line in said.owed if line.startswith(f"step 2 of {run.name!r} cannot be scored: {manifest} is damaged")]
+    assert found.checkpoints == []
+    (sentence,) = stored_steps(lab.store, run.id).lost.values()
+    # What it says is done, and nothing else.
+    shutil.rmtree(re.search(r"delete (\S+) and run the study that made it again", sentence)[1])  # type: ignore[index]
+    (job,) = owed(lab, datasets).values()
+    train_here(job)
+    assert set(events_of(lab, datasets)) == set(before)
+    assert not stored_steps(lab.store, run.id).lost
+
+
+def test_a_pretrained_model_whose_checkpoint_is_damaged_fails_its_runs_and_is_not_taken_untrained(tmp_path: Path) -> None:
+    settings = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "max_length": 256, "precision": "fp32"}
+    lab = make_lab(tmp_path, {**SMALL, "models/tiny/pretrain": {"dataset": "nocot", "training": settings}, "sweep/dataset": "cot"})
+    datasets = make_datasets(lab)
+    pretraining, run = planned(lab.study)
+    work = runs._prepare(lab, [pretraining, run], datasets, None)
+    job = runs._owed(work, pretraining, base_directory(lab, "tiny"))
+    assert job is not None
+    train_here(job)
+    runs._finish(work, pretraining, runs._sources(pretraining, datasets, base_directory(lab, "tiny")))
+    manifest = Path(lab.store.path(f"train-{pretraining.id}/step-000002/{MANIFEST}"))
+    manifest.write_text("[]")
+    ends = {event.id: event for event in events_of(lab, datasets) if isinstance(event, Run)}
+    assert ends[run.id].status == "failed"
+    assert f"its model's pretraining failed: {manifest} is damaged" in ends[run.id].error
 
 
 def test_a_run_whose_whole_directory_is_deleted_is_trained_again(tmp_path: Path) -> None:

@@ -224,6 +224,42 @@ def test_of_a_run_whose_record_does_not_say_what_it_saved_the_steps_that_are_the
     assert cells(made, store) == {0: "scored", 2: "scored"}
 
 
+@pytest.mark.parametrize("text", ['{"format": 1, "ru', "[]", '{"format": 1}', '{"format": 9}'])
+def test_a_damaged_manifest_costs_one_checkpoint_and_the_others_stay_scored(store: Store, text: str) -> None:
+    made = study()
+    everything(store, made)
+    run = planned(made)[0]
+    manifest = Path(store.path(f"train-{run.id}/step-000002/manifest.json"))
+    manifest.write_text(text)
+    lines, complete = status(made, store)
+    assert not complete
+    assert cells(made, store) == {0: "scored", 2: "failed", 8: "scored"}
+    assert cells(made, store, run=1) == dict.fromkeys((0, 2, 8), "scored")
+    assert "       2  !  lost" in lines
+    (told,) = [line for line in lines if str(manifest) in line]
+    assert told.startswith(f"lost: step 2 of {run.name}: {manifest} is ")
+    assert ("delete" in told) == ("format 1;" not in told), "what another version can read is not to be deleted"
+
+
+def test_what_to_delete_of_a_run_whose_record_does_not_name_its_steps_is_its_whole_directory(store: Store) -> None:
+    made = study()
+    everything(store, made, of_before=True)
+    directory = Path(store.path(f"train-{planned(made)[0].id}"))
+    (directory / "step-000008/manifest.json").write_text("{")
+    assert f"(but {directory} is what to delete: " in lines(made, store)
+    assert cells(made, store)[8] == "failed"
+
+
+def test_a_damaged_manifest_of_a_run_that_goes_on_is_told(store: Store) -> None:
+    made = study()
+    run = planned(made)[0]
+    for step in (2, 8):
+        save(store, run.id, step)
+    Path(store.path(f"train-{run.id}/step-000002/manifest.json")).write_text("null")
+    assert f"{run.name} [{run.id}]: begun, checkpoints at 8" in lines(made, store)
+    assert f"lost: step 2 of {run.name}: " in lines(made, store)
+
+
 def test_weights_that_were_deleted_on_purpose_are_not_gone(store: Store) -> None:
     made = study()
     everything(store, made)

@@ -150,6 +150,15 @@ def test_verdicts_of_an_older_version_stay_beside_todays_and_what_flipped_is_tol
     assert (again.flips, again.judged_anew) == ([], 0)
 
 
+def test_a_checkpoint_with_a_damaged_manifest_is_left_alone_by_name_and_the_others_are_judged_again(scored: Bench) -> None:
+    Path(scored.checkpoints[2].path, "manifest.json").write_text("[]")
+    found = rescore(scored.lab, ["sums", "more"])
+    assert found.num_attempts == 2 * (8 + 12)
+    (line,) = found.left_alone
+    assert line.startswith("step 2 of ")
+    assert "manifest.json is damaged" in line
+
+
 def test_new_verdicts_are_not_written_while_another_driver_scores(scored: Bench) -> None:
     as_of_version(scored, verdicts_of(scored, 2, "more"), VERSION - 1)
     with claim(scored.lab.store, "evaluate"), pytest.raises(ValueError, match=r"another driver .* has the role 'evaluate'"):
