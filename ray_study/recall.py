@@ -16,7 +16,7 @@ from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab, stored_dataset
 from ray_study.owed import last_known_steps
 from ray_study.publish import SweepFile
-from ray_study.results import Found, findings, write_report
+from ray_study.results import Findings, Found, findings, write_report
 from ray_study.rows import Checkpoint, Problem, Run
 from ray_study.runs import as_row, stored_checkpoints, stored_start
 from ray_study.store import Result, Store, fingerprint
@@ -26,7 +26,12 @@ NOT_YET = "not scored yet; run the study again"
 
 
 def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None], *, why: str = NOT_YET) -> str:
-    """The path of the report, made again from all that is stored; cells without verdicts are owed, because of `why`.
+    """The path of the report, made again from all that is stored, as `stored_findings` has it."""
+    return write_report(store, stored_findings(file, store, progress, why=why))
+
+
+def stored_findings(file: SweepFile, store: Store, progress: Callable[[str], None], *, why: str = NOT_YET) -> Findings:
+    """What the store holds of a study; cells without verdicts are owed, because of `why`.
 
     Raises:
         ValueError: not even the exams' problems are stored.
@@ -43,7 +48,7 @@ def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None]
         for checkpoint in _checkpoints(lab, run):
             found.checkpoints.append(checkpoint)
             found.cells += [_cell(lab, run, checkpoint, exam, why) for exam in exams if _owes(lab, run, checkpoint, exam)]
-    return write_report(store, findings(lab, found, exams, datasets, file.text))
+    return findings(lab, found, exams, datasets, file.text)
 
 
 def offline(study: Study, store: Store, progress: Callable[[str], None]) -> Lab:

@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from labs import make_datasets
 from sitting import Bench, Open, replies
 
 from ray_study import tables
+from ray_study.analyze.trajectories import study_trajectories
 from ray_study.capped import at_caps, cap_table
 from ray_study.claims import claim
 from ray_study.grid import planned
 from ray_study.owed import answers_mark, verdicts_mark
+from ray_study.publish import SweepFile
+from ray_study.recall import stored_findings
 from ray_study.rescore import Flip, as_csv, flip_table, rescore
 from ray_study.results import score_cell
 from ray_study.rows import Attempt, GradedAttempt, Problem
@@ -157,6 +161,21 @@ def test_a_checkpoint_with_a_damaged_manifest_is_left_alone_by_name_and_the_othe
     (line,) = found.left_alone
     assert line.startswith("step 2 of ")
     assert "manifest.json is damaged" in line
+
+
+def test_the_report_of_what_is_stored_names_a_damaged_and_a_gone_checkpoint_and_shows_their_points_as_missing(scored: Bench) -> None:
+    store, (run, *_) = scored.lab.store, planned(scored.lab.study)
+    datasets = make_datasets(scored.lab)
+    store.finish(store.workspace("train", run.id), stage="train", mark=run.id, sources=[], facts={"steps": [2, 4, 8]})
+    Path(scored.checkpoints[2].path, "manifest.json").write_text("[]")
+    assert datasets
+    found = stored_findings(SweepFile(study=scored.lab.study, text=""), store, lambda line: None)
+    owed = found.tables.facts["owed"]
+    assert [line for line in owed if line.startswith(f"step 2 of {run.name!r} cannot be scored: ") and "is damaged" in line], owed
+    assert [line for line in owed if line.startswith(f"step 4 of {run.name!r} cannot be scored: ") and "has no manifest.json" in line]
+    (curve, *_) = [each for each in study_trajectories(found.tables) if each.run.id == run.id and each.benchmark == "sums"]
+    assert [point.step for point in curve.points if point.score is None] == [2, 4]
+    assert [point.step for point in curve.points if point.score is not None] == [0, 8]
 
 
 def test_new_verdicts_are_not_written_while_another_driver_scores(scored: Bench) -> None:
