@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ray_study.claims import is_held
+from ray_study.claims import holder
 from ray_study.config import Study
 from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, verdicts_literal
 from ray_study.grid import PlannedRun, planned, problems_literal
@@ -27,6 +27,9 @@ State = Literal["owed", "running", "scored", "failed"]
 
 FAILURE = "failed.json"
 """In the directory of a cell's answers: why it could not be scored when that was last tried."""
+
+SITTING = "sitting-{benchmark}.json"
+"""Beside it: the claim of the evaluator at which a cell is being answered or judged. One that was killed leaves it behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,30 @@ def note_failure(store: Store, answers: str, why: str) -> None:
         Path(store.path(name)).unlink(missing_ok=True)
 
 
+def note_sitting(store: Store, answers: str, benchmark: str) -> None:
+    """Notes that whoever evaluates the store has begun with a cell, for whoever looks meanwhile; where nobody has claimed it, nothing."""
+    token = holder(store, "evaluate")
+    if token:
+        store.write_json(_sitting(answers, benchmark), {"claim": token})
+
+
+def note_sitting_over(store: Store, answers: str, benchmark: str) -> None:
+    """Takes that note away."""
+    Path(store.path(_sitting(answers, benchmark))).unlink(missing_ok=True)
+
+
+def _sitting(answers: str, benchmark: str) -> str:
+    return f"answers-{answers}/{SITTING.format(benchmark=benchmark)}"
+
+
+def _noted(store: Store, name: str) -> dict[str, str]:
+    """What a note says; nothing where there is none, or where it is taken away just now."""
+    try:
+        return dict(store.read_json(name) or {})
+    except FileNotFoundError:
+        return {}
+
+
 def checkpoint_steps(store: Store, run: str) -> dict[int, str]:
     """The fingerprint of each whole checkpoint of a run by step."""
     return {step: manifest.fingerprint for step, manifest in stored_steps(store, run).whole.items()}
@@ -113,13 +140,13 @@ class Cells:
     study: Study
     store: Store
     _sources: dict[str, Result | None] = field(init=False)
-    _is_evaluated: bool = field(init=False)
+    _evaluator: str = field(init=False)
     _known: dict[tuple[str, str, str], CellState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Finds the stored problems of each benchmark, and whether somebody scores now."""
         self._sources = {name: self._source(benchmark.problems) for name, benchmark in self.study.evaluation.benchmarks.items()}
-        self._is_evaluated = is_held(self.store, "evaluate")
+        self._evaluator = holder(self.store, "evaluate")
 
     def state(self, directory: Path, checkpoint: str, benchmark: str, model: str) -> CellState:
         """The state of a cell whose checkpoint is there.
@@ -141,12 +168,12 @@ class Cells:
             return CellState(state="scored")
         if not has_weights(directory) and not self._is_answered(mark, benchmark):
             return CellState(state="failed", why=gone(directory))
-        failure = self.store.read_json(f"answers-{mark}/{FAILURE}")
-        if failure is not None:
-            return CellState(state="failed", why=str(failure["why"]))
-        # Of a finished result the shards are there too: its verdicts are under way then.
-        num_shards = len(Workspace(path=self.store.path(f"answers-{mark}")).shards()) if self._is_evaluated else 0
-        return CellState(state="running", why=f"{num_shards} shards are stored") if num_shards else CellState(state="owed")
+        if self._evaluator and _noted(self.store, _sitting(mark, benchmark)).get("claim") == self._evaluator:
+            # Of a finished result the shards are there too: its verdicts are under way then.
+            num_shards = len(Workspace(path=self.store.path(f"answers-{mark}")).shards())
+            return CellState(state="running", why=f"{num_shards} shards are stored")
+        failure = _noted(self.store, f"answers-{mark}/{FAILURE}")
+        return CellState(state="failed", why=failure["why"]) if failure else CellState(state="owed")
 
     def _is_answered(self, answers: str, benchmark: str) -> bool:
         """Whether the answers are stored whole: then they can be judged without the checkpoint's weights."""

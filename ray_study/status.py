@@ -40,7 +40,7 @@ def status(study: Study, store: Store) -> tuple[list[str], bool]:
         lines.append(f"{run.name} [{run.id}]: {state}")
         lines += [_line(row, benchmarks) for row in by_run[run.id]]
     lost = list(_lost(study, store))
-    lines += [*_legend(rows), *lost, *_reasons(rows)]
+    lines += [*_legend(rows), *_running(rows), *lost, *_reasons(rows)]
     return lines, complete and not lost and all(cell.state == "scored" for row in rows for cell in row.cells.values())
 
 
@@ -98,6 +98,13 @@ def _legend(rows: Sequence[MatrixRow]) -> Iterator[str]:
     counts = Counter(cell.state for row in rows for cell in row.cells.values())
     if counts:
         yield "cells: " + ", ".join(f"{sign} {state} {counts[state]}" for state, sign in SIGNS.items() if counts[state])
+
+
+def _running(rows: Sequence[MatrixRow]) -> Iterator[str]:
+    """Each cell that is worked at, with how much of it is stored; a base model's is told once for all runs of it."""
+    found = [(row, name, cell) for row in rows for name, cell in row.cells.items() if cell.state == "running"]
+    told = {(row.fingerprint, name): f"running: {name} at step {row.step} of {row.run.name}: {cell.why}" for row, name, cell in found[::-1]}
+    yield from reversed(told.values())
 
 
 def _lost(study: Study, store: Store) -> Iterator[str]:

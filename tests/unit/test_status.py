@@ -16,7 +16,7 @@ from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, verdicts_l
 from ray_study.grid import planned, problems_literal
 from ray_study.manifests import Canary, Manifest, delete_weights, hash_file, hash_files, write_manifest
 from ray_study.materials import Lab
-from ray_study.owed import MatrixRow, answers_mark, checkpoint_steps, matrix, note_failure
+from ray_study.owed import MatrixRow, answers_mark, checkpoint_steps, matrix, note_failure, note_sitting, note_sitting_over
 from ray_study.rows import Attempt, Checkpoint, Problem
 from ray_study.status import status
 from ray_study.store import Result, Store, fingerprint, outside
@@ -352,17 +352,55 @@ def unfinished(store: Store, mark: str) -> None:
     store.workspace("answers", mark).write("000000-a", [], Attempt)
 
 
-def test_a_cell_with_stored_shards_runs_while_somebody_evaluates_and_is_owed_when_nobody_does(store: Store) -> None:
+def test_a_cell_runs_while_the_driver_that_noted_it_lives_and_stored_shards_alone_say_nothing(store: Store) -> None:
+    # Shards told it once: a cell in its first shard was owed for an hour, and one left half done ran while the driver was elsewhere.
     made = study()
     everything(store, made)
-    unfinished(store, mark_of(made, store, 8))
+    mark = mark_of(made, store, 8)
+    unfinished(store, mark)
     assert cells(made, store)[8] == "owed"
     with claim(store, "train"):
+        note_sitting(store, mark, "sums")
         assert cells(made, store)[8] == "owed", "a driver that trains scores nothing"
     with claim(store, "evaluate"):
+        assert cells(made, store) == {0: "scored", 2: "scored", 8: "owed"}
+        note_sitting(store, mark, "sums")
         assert cells(made, store) == {0: "scored", 2: "scored", 8: "running"}
         assert not status(made, store)[1]
         assert "       8  ~" in lines(made, store)
+        assert f"running: sums at step 8 of {planned(made)[0].name}: 1 shards are stored" in lines(made, store)
+        note_sitting_over(store, mark, "sums")
+        assert cells(made, store)[8] == "owed"
+        note_sitting(store, mark, "sums")
+    assert cells(made, store)[8] == "owed", "its driver has ended"
+    with claim(store, "evaluate"):
+        assert cells(made, store)[8] == "owed", "another driver's note is not this one's"
+        note_failure(store, mark, "SwapRefused: its checksum is another")
+        assert cells(made, store)[8] == "failed", "nor does it hide why the cell failed"
+
+
+def test_a_cell_of_which_nothing_is_stored_yet_runs(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    mark = mark_of(made, store, 8)
+    shutil.rmtree(store.path(f"answers-{mark}"))
+    with claim(store, "evaluate"):
+        note_sitting(store, mark, "sums")
+        assert cells(made, store)[8] == "running"
+        assert "running: sums at step 8 of tiny cot seed=0: 0 shards are stored" in lines(made, store)
+
+
+def test_two_benchmarks_that_share_answers_run_each_for_itself(store: Store) -> None:
+    both = {name: {"problems": "held_out", "group": "in_domain", "reads": reads} for name, reads in (("a", "answer"), ("b", "whole_text"))}
+    made = study({"evaluation/benchmarks": both})
+    checkpoint = save(store, planned(made)[0].id, 8)
+    first, second = (answers_mark(made, name, checkpoint, "tiny") for name in ("a", "b"))
+    assert first == second
+    with claim(store, "evaluate"):
+        note_sitting(store, first, "a")
+        note_sitting(store, first, "b")
+        note_sitting_over(store, first, "a")
+        assert [cells(made, store, benchmark=name)[8] for name in ("a", "b")] == ["owed", "running"]
 
 
 def test_a_failure_is_told_when_its_driver_has_ended_and_forgotten_once_the_cell_is_scored(store: Store) -> None:
