@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ray_study.claims import holder
-from ray_study.config import Study
+from ray_study.config import Study, Training
 from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, verdicts_literal
 from ray_study.grid import PlannedRun, planned, problems_literal
 from ray_study.manifests import gone, has_weights
@@ -63,8 +63,10 @@ class MatrixRow:
 
 
 def matrix(study: Study, store: Store) -> list[MatrixRow]:
-    """A row for each checkpoint of each SFT run by step, step 0 first. Nothing is written."""
+    """A row for each checkpoint of each SFT run by step, step 0 first; where there is no sweep, for each model. Nothing is written."""
     states = Cells(study, store)
+    if "sweep" not in study.model_fields_set:
+        return list(_models(states))
     return [row for run in planned(study) if run.stage == "sft" for row in _rows(states, run)]
 
 
@@ -191,6 +193,22 @@ class Cells:
     def _source(self, name: str) -> Result | None:
         problems = self.study.problems[name]
         return self.store.find("problems", fingerprint("problems", 1, problems_literal(problems)), local_sources(problems))
+
+
+def _models(states: Cells) -> Iterator[MatrixRow]:
+    """The rows of models that were evaluated without a study, as the store has noted them; they sit every exam."""
+    for name, known in (states.store.read_json("bases.json") or {}).items():
+        if name in states.study.models:
+            # Nothing of it is trained: it is a run by its name only.
+            run = PlannedRun(id=name, name=name, stage="sft", model=name, dataset="", seed=0, training=Training.model_construct())
+            asked = states.study.evaluation.benchmarks
+            yield MatrixRow(
+                run=run,
+                step=known["step"],
+                fingerprint=known["fingerprint"],
+                deleted=False,
+                cells={each: states.state(Path(known["path"]), known["fingerprint"], each, name) for each in asked},
+            )
 
 
 def _rows(states: Cells, run: PlannedRun) -> Iterator[MatrixRow]:

@@ -30,7 +30,7 @@ SURFACE = {
     "check": [*COMMON, "SWEEP"],
     "run": [*COMMON, "SWEEP", "--train-only"],
     "evaluate": [*COMMON, "SWEEP", "--follow", "--json", "--model", "--step-folders", "--suite", "--trust-remote-code"],
-    "rescore": [*COMMON, "SWEEP", "--benchmark", "--cap"],
+    "rescore": [*COMMON, "SWEEP", "--benchmark", "--cap", "--model", "--step-folders", "--suite", "--trust-remote-code"],
     "serve": [*COMMON, "CHECKPOINT", "--gpus", "--host", "--max-model-len", "--port"],
     "status": [*COMMON, "SWEEP"],
     "report": [*COMMON, "SWEEP"],

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from labs import make_datasets
-from sitting import Bench, Open, replies
+from sitting import EXAMS, Bench, Open, replies
+from studies import sweep_file
 
 from ray_study import tables
+from ray_study.__main__ import main
 from ray_study.analyze.trajectories import study_trajectories
 from ray_study.capped import at_caps, cap_table
 from ray_study.claims import claim
@@ -176,6 +178,19 @@ def test_the_report_of_what_is_stored_names_a_damaged_and_a_gone_checkpoint_and_
     (curve, *_) = [each for each in study_trajectories(found.tables) if each.run.id == run.id and each.benchmark == "sums"]
     assert [point.step for point in curve.points if point.score is None] == [2, 4]
     assert [point.step for point in curve.points if point.score is not None] == [0, 8]
+
+
+def test_a_lost_checkpoint_is_named_beside_the_scores_under_smaller_caps(
+    scored: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Path(scored.lab.store.root)
+    monkeypatch.setenv("RAY_STUDY_STORAGE", str(store.parent))
+    path = sweep_file(store.parent, {"evaluation/benchmarks": EXAMS, "evaluation/shard_size": 4})
+    Path(scored.checkpoints[2].path, "manifest.json").write_text("[]")
+    assert main(["rescore", str(path), "--cap", "4", "--benchmark", "sums"]) == 0
+    told = capsys.readouterr().out
+    assert f"step 2 of {planned(scored.lab.study)[0].name}: {scored.checkpoints[2].path}/manifest.json is damaged" in told
+    assert "4 scores: " in told
 
 
 def test_new_verdicts_are_not_written_while_another_driver_scores(scored: Bench) -> None:
