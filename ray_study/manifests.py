@@ -114,18 +114,21 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        text = path.read_text()
-        said = json.loads(text)
-        if not isinstance(said, dict) or said.get("format", FORMAT) == FORMAT:
-            return _WRITTEN.validate_json(text, strict=True).manifest()
+        text = path.read_bytes()
     except FileNotFoundError as error:
         why = "it is not a checkpoint, or one that was not finished; train it again"
         raise ValueError(f"{directory} has no {MANIFEST}: {why}") from error
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); see to the file and its permissions, then run again") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({_in_words(error)}); {AGAIN.format(directory=directory)}") from error
-    raise ValueError(f"{path} is not of format {FORMAT}; it was written by another version of ray-study: use that one")
+    try:
+        written = _WRITTEN.validate_json(text, strict=True)
+    except ValidationError as error:
+        if not _is_of_another_format(text):
+            raise ValueError(f"{path} is damaged ({_in_words(error)}); {AGAIN.format(directory=directory)}") from error
+        written = None
+    if written is None or written.format != FORMAT:
+        raise ValueError(f"{path} is not of format {FORMAT}; it was written by another version of ray-study: use that one")
+    return written.manifest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +145,19 @@ class _Written(Manifest):
 _WRITTEN = TypeAdapter(_Written)
 
 
-def _in_words(error: ValueError) -> str:
+def _in_words(error: ValidationError) -> str:
     """What is wrong with a text that was to be a manifest: the first fault, and where it is."""
-    if not isinstance(error, ValidationError):
-        return str(error)
     first = error.errors(include_url=False)[0]
     return ": ".join([*(str(part) for part in first["loc"]), str(first["msg"])])
+
+
+def _is_of_another_format(text: bytes) -> bool:
+    """Whether a text that is no manifest of this version says that it is one of another."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("format", FORMAT) != FORMAT
 
 
 def has_weights(directory: Path) -> bool:

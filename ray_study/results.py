@@ -54,10 +54,11 @@ def findings(lab: Lab, found: Found, exams: Sequence[Exam], datasets: Mapping[st
     refused = {} if lab.study.evaluation.allow_mixed_conditions else mixed
     scores, attempts = _scores(found.cells, exams, refused)
     failed = tuple(f"run {run.name!r} failed: {run.error}" for run in runs if run.status == "failed")
-    owed = tuple(_owed(lab, runs, found, exams, refused))
+    lost = {run.id: stored_steps(lab.store, run.id).lost for run in runs}
+    owed = tuple([*_untrained(runs, lost), *_owed(lab, runs, found, exams, refused)])
     tables = StudyTables(
         runs=runs,
-        checkpoints=[*found.checkpoints, *_lost(lab, runs, found)],
+        checkpoints=[*found.checkpoints, *_lost(found, lost)],
         scores=scores,
         benchmarks=[exam.card() for exam in exams],
         attempts=attempts,
@@ -120,12 +121,19 @@ def _mixed_conditions(cells: Sequence[Cell]) -> dict[tuple[str, str], list[str]]
     return {key: sorted(found) for key, found in conditions.items() if len(found) > 1}
 
 
+def _untrained(runs: Sequence[Run], lost: Mapping[str, Mapping[int, str]]) -> list[str]:
+    """The runs that are not trained, and the checkpoints that were saved and cannot be used."""
+    # Of a run that has to be trained again, its checkpoints tell.
+    untrained = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed" and not lost[run.id]]
+    return [
+        *untrained,
+        *(f"step {step} of {run.name!r} cannot be scored: {why}" for run in runs for step, why in lost[run.id].items()),
+    ]
+
+
 def _owed(lab: Lab, runs: Sequence[Run], found: Found, exams: Sequence[Exam], refused: Mapping[tuple[str, str], list[str]]) -> list[str]:
     names = {run.id: run.name for run in runs}
-    lost = {run.id: stored_steps(lab.store, run.id).lost for run in runs}
-    # Of one that has to be trained again, its checkpoints tell.
-    owed = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed" and not lost[run.id]]
-    owed += [f"step {step} of {names[run]!r} cannot be scored: {why}" for run, steps in lost.items() for step, why in steps.items()]
+    owed = []
     used = {run.dataset for run in runs}
     # Where a run learns from it, the failed run says so.
     broken = {name: why for name, why in unmade(lab.store).items() if name in lab.study.datasets}
@@ -153,14 +161,14 @@ def _owed(lab: Lab, runs: Sequence[Run], found: Found, exams: Sequence[Exam], re
     return owed
 
 
-def _lost(lab: Lab, runs: Sequence[Run], found: Found) -> list[Checkpoint]:
+def _lost(found: Found, lost: Mapping[str, Mapping[int, str]]) -> list[Checkpoint]:
     """The checkpoints that were saved and cannot be used: points of their curves that are missing there. Of them only the step is known."""
     known = {(each.run, each.step) for each in found.checkpoints}
     return [
-        Checkpoint(run=run.id, step=step, path="", num_tokens=0, fingerprint="", canary="{}")
-        for run in runs
-        for step in stored_steps(lab.store, run.id).lost
-        if (run.id, step) not in known
+        Checkpoint(run=run, step=step, path="", num_tokens=0, fingerprint="", canary="{}")
+        for run, steps in lost.items()
+        for step in steps
+        if (run, step) not in known
     ]
 
 

@@ -22,7 +22,7 @@ from ray_study.rows import Checkpoint, Run
 from ray_study.store import Result, Store, outside
 from ray_study.stored_steps import STEPS, missing_steps, stored_steps
 from ray_study.train.cost import memory_per_worker
-from ray_study.train.layout import ENDED, LENGTHS, saved_directories, seconds_spent, step_directory
+from ray_study.train.layout import ENDED, LENGTHS, METRICS, saved_directories, seconds_spent, step_directory
 from ray_study.train.schedule import num_steps
 from ray_study.train.watch import OnMetrics
 
@@ -179,8 +179,9 @@ def _owed(work: _Work, run: PlannedRun, base: str) -> sweep.Job | None:
     log.warning("%s: the checkpoints of steps %s are gone, so it is trained again; those that are there stay", run.name, list(missing))
     # The record last: when this is cut short, the run is finished still, and its checkpoints are found to be gone once more.
     store.check()
-    (Path(done.path) / ENDED).unlink(missing_ok=True)
-    (Path(done.path) / "record.json").unlink()
+    # Nor may what it told of its steps hide that it takes them again.
+    for name in (ENDED, METRICS, "record.json"):
+        (Path(done.path) / name).unlink(missing_ok=True)
     return _job(work, run, base)
 
 

@@ -103,7 +103,7 @@ def test_a_manifest_of_valid_json_that_is_no_manifest_is_damaged(tmp_path: Path,
 def test_a_manifest_that_is_no_text_or_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
     checkpoint(tmp_path / "c")
     (tmp_path / "c" / MANIFEST).write_bytes(b"\xff\x00")
-    with pytest.raises(ValueError, match=r"manifest\.json is damaged \(.*can't decode"):
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged \(Invalid JSON: "):
         read_manifest(tmp_path / "c")
     (tmp_path / "c" / MANIFEST).unlink()
     (tmp_path / "c" / MANIFEST).mkdir()

@@ -102,6 +102,7 @@ def test_a_checkpoint_of_a_finished_run_that_is_deleted_is_trained_again_to_the_
     (job,) = owed(lab, datasets).values()
     assert lab.store.recall("train", run.id) is None, "it has not ended any more"
     assert not (Path(job.directory) / ENDED).exists()
+    assert not (Path(job.directory) / METRICS).exists(), "a line of progress tells steps that were not told"
     train_here(job)
     assert {event for event in events_of(lab, datasets) if isinstance(event, Checkpoint) and event.run == run.id} == set(found.values())
     assert kept.stat().st_mtime_ns == written, "what was there is not written again"
