@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in _HELP.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        if verb not in ("schema", "assets", "serve", "evaluate", "compare"):
+        if verb not in ("schema", "assets", "serve", "evaluate", "rescore", "compare"):
             sub.add_argument("sweep", metavar="SWEEP", help="a sweep file, such as sweeps/quickstart.yaml")
         if verb == "export":
             sub.add_argument("dataset", metavar="DATASET", help="the name of a data set of the sweep file")

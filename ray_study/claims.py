@@ -167,8 +167,13 @@ def _beat_once(store: Store, role: str, token: str) -> str:
 
 def is_held(store: Store, role: str) -> bool:
     """Whether a living driver has the role."""
+    return bool(holder(store, role))
+
+
+def holder(store: Store, role: str) -> str:
+    """The token of the claim that a living driver has on the role; empty where nobody has it."""
     held = store.read_json(f"claims/{role}.json")
-    return held is not None and not held.get("released") and is_alive(held)
+    return str(held["token"]) if held is not None and not held.get("released") and is_alive(held) else ""
 
 
 def describe(store: Store) -> list[str]:

@@ -19,7 +19,7 @@ from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab, base_directory, load_problems
 from ray_study.places import ModelSettings, Named, label
 from ray_study.rows import Checkpoint, Score
-from ray_study.runs import checkpoint_at
+from ray_study.runs import BASES, checkpoint_at
 from ray_study.settings import Settings
 from ray_study.store import Store
 from ray_study.working import open_lab
@@ -135,21 +135,34 @@ def study_of(suite: Suite, models: Sequence[Named]) -> Study:
 
 
 def evaluate(study: Study, store: Store, models: Sequence[Named], progress: Callable[[str], None]) -> tuple[list[Score], list[str]]:
-    """The scores of each model at each exam, and why cells have none.
+    """The scores of each model at each exam, and why cells have none. One of several models that cannot be had is owed.
 
     Raises:
-        ValueError: a model cannot be had, the exams cannot be loaded, or another driver works on the store.
+        ValueError: the only model cannot be had, the exams cannot be loaded, or another driver works on the store.
     """
     with claim(store, "evaluate"), open_lab(study, store, progress, "evaluate") as lab:
-        suite = exams(study, partial(load_problems, lab))
-        keep_lists(store, suite, study.seed)
-        by_name = {exam.name: exam for exam in suite}
-        scores: list[Score] = []
-        owed: list[str] = []
-        for named in models:
-            cells = sit(lab, _checkpoint(lab, named), label(named), label(named), suite)
-            scores += [score for cell in cells for score in results.score_cell(cell, by_name[cell.exam])[0]]
-            owed += [_owed(cell) for cell in cells if cell.verdicts is None]
+        return score_models(lab, models)
+
+
+def score_models(lab: Lab, models: Sequence[Named]) -> tuple[list[Score], list[str]]:
+    """What `evaluate` gives, of an open lab; errors are the same."""
+    suite = exams(lab.study, partial(load_problems, lab))
+    keep_lists(lab.store, suite, lab.study.seed)
+    by_name = {exam.name: exam for exam in suite}
+    scores: list[Score] = []
+    owed: list[str] = []
+    for named in models:
+        try:
+            checkpoint = _checkpoint(lab, named)
+        except ValueError as error:
+            if len(models) == 1:
+                raise
+            owed.append(f"{label(named)}: {error}")
+            continue
+        _note(lab.store, checkpoint)
+        cells = sit(lab, checkpoint, label(named), label(named), suite)
+        scores += [score for cell in cells for score in results.score_cell(cell, by_name[cell.exam])[0]]
+        owed += [_owed(cell) for cell in cells if cell.verdicts is None]
     return scores, owed
 
 
@@ -158,6 +171,12 @@ def _checkpoint(lab: Lab, named: Named) -> Checkpoint:
     directory = base_directory(lab, label(named))
     assert (Path(directory) / MANIFEST).is_file(), directory
     return checkpoint_at(directory, label(named), step=named.step)
+
+
+def _note(store: Store, checkpoint: Checkpoint) -> None:
+    """Keeps which weights a model had when it was asked, and where they are, for whoever judges its answers again."""
+    known = {"fingerprint": checkpoint.fingerprint, "path": checkpoint.path, "step": checkpoint.step}
+    store.write_json(BASES, {**(store.read_json(BASES) or {}), checkpoint.run: known})
 
 
 def _owed(cell: Cell) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ray_study.claims import DEAD_AFTER_SECONDS, is_held
 from ray_study.grid import PlannedRun, planned
-from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab
 from ray_study.owed import last_known_steps
 from ray_study.recall import stored_run
 from ray_study.rows import Checkpoint, Run
-from ray_study.runs import BASES, checkpoint_at, stored_checkpoints
+from ray_study.runs import stored_checkpoints, stored_start
 
 NOBODY_TRAINS = "nobody trains this study any more, and {names} {are} owed: train on with `ray-study run --train-only`, or with `run`"
 
@@ -59,21 +57,20 @@ def made(lab: Lab, *, follow: bool, patience: Patience | None = None) -> Iterato
 
 
 def _checkpoints(lab: Lab) -> Iterator[Checkpoint]:
-    bases = lab.store.read_json(BASES) or {}
     for run in planned(lab.study):
         if run.stage != "sft":
             continue
-        found = _found(lab, run, bases.get(run.id, {}).get("path"))
+        found = _found(lab, run)
         if found:
             steps = last_known_steps(lab.study, lab.store, run) or tuple(each.step for each in found)
             lab.last_steps[run.id] = max(steps)
         yield from found
 
 
-def _found(lab: Lab, run: PlannedRun, base: str | None) -> list[Checkpoint]:
+def _found(lab: Lab, run: PlannedRun) -> list[Checkpoint]:
     """The whole checkpoints of a run, its step 0 among them; a half-written one has no manifest and does not exist."""
-    start = [checkpoint_at(base, run.id, step=0)] if base is not None and (Path(base) / MANIFEST).is_file() else []
-    return [*start, *stored_checkpoints(lab.store.path(f"train-{run.id}"), run.id)]
+    start = stored_start(lab.store, run.id)
+    return [*([start] if start is not None else []), *stored_checkpoints(lab.store, run.id)]
 
 
 def left_behind(runs: list[Run]) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -31,6 +33,9 @@ GONE = (
     "the weights of {directory} were deleted after it was scored ({why}), so nothing more can be asked of it without training the run "
     "again: delete {run} for that, or leave the benchmark out"
 )
+
+
+AGAIN = "delete {directory} and run the study that made it again: it is made anew, and whatever else the run saved stays"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,20 +109,55 @@ def read_manifest(directory: Path) -> Manifest:
     """The manifest of a checkpoint directory.
 
     Raises:
-        ValueError: there is none (the checkpoint is half-written or is none), it is damaged, or it is of another format.
+        ValueError: there is none (the checkpoint is half-written or is none), it cannot be read, it is damaged (whatever it holds), or
+            it is of another format.
     """
     path = directory / MANIFEST
-    if not path.exists():
-        raise ValueError(f"{directory} has no {MANIFEST}: it is not a checkpoint, or one that was not finished; train it again")
     try:
-        raw = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete the directory and run again to train it again") from error
-    if raw.pop("format", None) != FORMAT:
+        text = path.read_bytes()
+    except FileNotFoundError as error:
+        why = "it is not a checkpoint, or one that was not finished; train it again"
+        raise ValueError(f"{directory} has no {MANIFEST}: {why}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); see to the file and its permissions, then run again") from error
+    try:
+        written = _WRITTEN.validate_json(text, strict=True)
+    except ValidationError as error:
+        if not _is_of_another_format(text):
+            raise ValueError(f"{path} is damaged ({_in_words(error)}); {AGAIN.format(directory=directory)}") from error
+        written = None
+    if written is None or written.format != FORMAT:
         raise ValueError(f"{path} is not of format {FORMAT}; it was written by another version of ray-study: use that one")
-    raw["tensors"] = {name: tuple(shape) for name, shape in raw["tensors"].items()}
-    raw["canary"] = Canary(ids=tuple(raw["canary"]["ids"]), logprobs=tuple(raw["canary"]["logprobs"]))
-    return Manifest(**raw)
+    return written.manifest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written(Manifest):
+    """A manifest as its file has it."""
+
+    format: int
+
+    def manifest(self) -> Manifest:
+        """What it says."""
+        return Manifest(**{each.name: getattr(self, each.name) for each in fields(Manifest)})
+
+
+_WRITTEN = TypeAdapter(_Written)
+
+
+def _in_words(error: ValidationError) -> str:
+    """What is wrong with a text that was to be a manifest: the first fault, and where it is."""
+    first = error.errors(include_url=False)[0]
+    return ": ".join([*(str(part) for part in first["loc"]), str(first["msg"])])
+
+
+def _is_of_another_format(text: bytes) -> bool:
+    """Whether a text that is no manifest of this version says that it is one of another."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("format", FORMAT) != FORMAT
 
 
 def has_weights(directory: Path) -> bool:
@@ -127,7 +167,10 @@ def has_weights(directory: Path) -> bool:
 
 def gone(directory: Path) -> str:
     """What is said of a checkpoint that is to be asked something and has no weights any more."""
-    why = json.loads((directory / DELETED).read_text())["why"]
+    try:
+        why = json.loads((directory / DELETED).read_text())["why"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{DELETED} says no more of it: {type(error).__name__}"
     return GONE.format(directory=directory, why=why, run=directory.parent)
 
 
@@ -152,10 +195,10 @@ def check_files(directory: Path, manifest: Manifest) -> None:
     for name, expected in manifest.files.items():
         path = directory / name
         if not path.exists():
-            raise ValueError(f"checkpoint {directory}: {name} is missing; delete the directory and run again to train it again")
+            raise ValueError(f"checkpoint {directory}: {name} is missing; {AGAIN.format(directory=directory)}")
         found = hash_file(path)
         if found != expected:
             raise ValueError(
                 f"checkpoint {directory}: {name} has SHA-256 {found[:16]}…, its manifest says {expected[:16]}…; the file is damaged: "
-                "delete the directory and run again to train it again"
+                f"{AGAIN.format(directory=directory)}"
             )

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ray_study.claims import is_held
-from ray_study.config import Study
+from ray_study.claims import holder
+from ray_study.config import Study, Training
 from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, verdicts_literal
 from ray_study.grid import PlannedRun, planned, problems_literal
-from ray_study.manifests import MANIFEST, gone, has_weights, read_manifest
+from ray_study.manifests import gone, has_weights
 from ray_study.plan import saved_steps
 from ray_study.problems import local_sources
 from ray_study.store import Result, Store, Workspace, fingerprint
+from ray_study.stored_steps import saved, stored_steps
 from ray_study.train.layout import LENGTHS, step_directory
 from ray_study.verify import VERSION as VERIFY_VERSION
 from ray_study.verify.rubrics import judging_literal
@@ -26,6 +27,9 @@ State = Literal["owed", "running", "scored", "failed"]
 
 FAILURE = "failed.json"
 """In the directory of a cell's answers: why it could not be scored when that was last tried."""
+
+SITTING = "sitting-{benchmark}.json"
+"""Beside it: the claim of the evaluator at which a cell is being answered or judged. One that was killed leaves it behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +48,13 @@ class MatrixRow:
     run: PlannedRun
     step: int
     fingerprint: str
-    """Of the checkpoint; empty where it is not trained yet."""
+    """Of the checkpoint; empty where it is not trained yet, or lost."""
     deleted: bool
     """Whether its weights were deleted: nothing more can be asked of it."""
     cells: Mapping[str, CellState]
     """By benchmark; those that ask for other steps are not in it."""
+    lost: str = ""
+    """Why a checkpoint that was saved cannot be used, and what to do; empty for all others."""
 
     @property
     def trained(self) -> bool:
@@ -57,8 +63,10 @@ class MatrixRow:
 
 
 def matrix(study: Study, store: Store) -> list[MatrixRow]:
-    """A row for each checkpoint of each SFT run by step, step 0 first. Nothing is written."""
+    """A row for each checkpoint of each SFT run by step, step 0 first; where there is no sweep, for each model. Nothing is written."""
     states = Cells(study, store)
+    if "sweep" not in study.model_fields_set:
+        return list(_models(states))
     return [row for run in planned(study) if run.stage == "sft" for row in _rows(states, run)]
 
 
@@ -98,11 +106,33 @@ def note_failure(store: Store, answers: str, why: str) -> None:
         Path(store.path(name)).unlink(missing_ok=True)
 
 
+def note_sitting(store: Store, answers: str, benchmark: str) -> None:
+    """Notes that whoever evaluates the store has begun with a cell, for whoever looks meanwhile; where nobody has claimed it, nothing."""
+    token = holder(store, "evaluate")
+    if token:
+        store.write_json(_sitting(answers, benchmark), {"claim": token})
+
+
+def note_sitting_over(store: Store, answers: str, benchmark: str) -> None:
+    """Takes that note away."""
+    Path(store.path(_sitting(answers, benchmark))).unlink(missing_ok=True)
+
+
+def _sitting(answers: str, benchmark: str) -> str:
+    return f"answers-{answers}/{SITTING.format(benchmark=benchmark)}"
+
+
+def _noted(store: Store, name: str) -> dict[str, str]:
+    """What a note says; nothing where there is none, or where it is taken away just now."""
+    try:
+        return dict(store.read_json(name) or {})
+    except FileNotFoundError:
+        return {}
+
+
 def checkpoint_steps(store: Store, run: str) -> dict[int, str]:
     """The fingerprint of each whole checkpoint of a run by step."""
-    found = Path(store.path(f"train-{run}")).glob(f"step-*/{MANIFEST}") if store.is_local else []
-    manifests = [read_manifest(path.parent) for path in found]
-    return {manifest.step: manifest.fingerprint for manifest in sorted(manifests, key=lambda each: each.step)}
+    return {step: manifest.fingerprint for step, manifest in stored_steps(store, run).whole.items()}
 
 
 @dataclass(slots=True)
@@ -112,13 +142,13 @@ class Cells:
     study: Study
     store: Store
     _sources: dict[str, Result | None] = field(init=False)
-    _is_evaluated: bool = field(init=False)
+    _evaluator: str = field(init=False)
     _known: dict[tuple[str, str, str], CellState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Finds the stored problems of each benchmark, and whether somebody scores now."""
         self._sources = {name: self._source(benchmark.problems) for name, benchmark in self.study.evaluation.benchmarks.items()}
-        self._is_evaluated = is_held(self.store, "evaluate")
+        self._evaluator = holder(self.store, "evaluate")
 
     def state(self, directory: Path, checkpoint: str, benchmark: str, model: str) -> CellState:
         """The state of a cell whose checkpoint is there.
@@ -140,12 +170,12 @@ class Cells:
             return CellState(state="scored")
         if not has_weights(directory) and not self._is_answered(mark, benchmark):
             return CellState(state="failed", why=gone(directory))
-        failure = self.store.read_json(f"answers-{mark}/{FAILURE}")
-        if failure is not None:
-            return CellState(state="failed", why=str(failure["why"]))
-        # Of a finished result the shards are there too: its verdicts are under way then.
-        num_shards = len(Workspace(path=self.store.path(f"answers-{mark}")).shards()) if self._is_evaluated else 0
-        return CellState(state="running", why=f"{num_shards} shards are stored") if num_shards else CellState(state="owed")
+        if self._evaluator and _noted(self.store, _sitting(mark, benchmark)).get("claim") == self._evaluator:
+            # Of a finished result the shards are there too: its verdicts are under way then.
+            num_shards = len(Workspace(path=self.store.path(f"answers-{mark}")).shards())
+            return CellState(state="running", why=f"{num_shards} shards are stored")
+        failure = _noted(self.store, f"answers-{mark}/{FAILURE}")
+        return CellState(state="failed", why=failure["why"]) if failure else CellState(state="owed")
 
     def _is_answered(self, answers: str, benchmark: str) -> bool:
         """Whether the answers are stored whole: then they can be judged without the checkpoint's weights."""
@@ -165,9 +195,26 @@ class Cells:
         return self.store.find("problems", fingerprint("problems", 1, problems_literal(problems)), local_sources(problems))
 
 
+def _models(states: Cells) -> Iterator[MatrixRow]:
+    """The rows of models that were evaluated without a study, as the store has noted them; they sit every exam."""
+    for name, known in (states.store.read_json("bases.json") or {}).items():
+        if name in states.study.models:
+            # Nothing of it is trained: it is a run by its name only.
+            run = PlannedRun(id=name, name=name, stage="sft", model=name, dataset="", seed=0, training=Training.model_construct())
+            asked = states.study.evaluation.benchmarks
+            yield MatrixRow(
+                run=run,
+                step=known["step"],
+                fingerprint=known["fingerprint"],
+                deleted=False,
+                cells={each: states.state(Path(known["path"]), known["fingerprint"], each, name) for each in asked},
+            )
+
+
 def _rows(states: Cells, run: PlannedRun) -> Iterator[MatrixRow]:
     study, store = states.study, states.store
-    made = checkpoint_steps(store, run.id)
+    found = stored_steps(store, run.id)
+    made = {step: manifest.fingerprint for step, manifest in found.whole.items()}
     steps = last_known_steps(study, store, run) or tuple(made)
     base = (store.read_json("bases.json") or {}).get(run.id)
     prints = {**({0: base["fingerprint"]} if base is not None else {}), **made}
@@ -175,12 +222,15 @@ def _rows(states: Cells, run: PlannedRun) -> Iterator[MatrixRow]:
         trained = step in prints
         directory = Path(base["path"]) if step == 0 and base is not None else step_directory(Path(store.path(f"train-{run.id}")), step)
         asked = [name for name, each in study.evaluation.benchmarks.items() if is_asked(each.at, step, max(steps, default=0))]
+        lost = found.lost.get(step, "")
+        without = CellState(state="failed", why=lost) if lost else CellState(state="owed")
         yield MatrixRow(
             run=run,
             step=step,
             fingerprint=prints.get(step, ""),
             deleted=trained and not has_weights(directory),
-            cells={name: states.state(directory, prints[step], name, run.model) if trained else CellState(state="owed") for name in asked},
+            cells={name: states.state(directory, prints[step], name, run.model) if trained else without for name in asked},
+            lost=lost,
         )
 
 
@@ -190,9 +240,10 @@ def is_asked(at: str | tuple[int, ...], step: int, last: int) -> bool:
 
 
 def last_known_steps(study: Study, store: Store, run: PlannedRun) -> tuple[int, ...] | None:
-    """The steps at which a run is saved: those that it has where it is finished, else by the rows that it has, else by the plan."""
-    if store.recall("train", run.id) is not None:
-        # What a finished run has made is what is owed: its data set may have come out smaller than planned.
-        return tuple(checkpoint_steps(store, run.id))
+    """The steps at which a run is saved: those that it has saved where it is finished, else by the rows that it has, else by the plan."""
+    finished = store.recall("train", run.id)
+    if finished is not None:
+        # What a finished run has made is what is owed, also where it is gone: its data set may have come out smaller than planned.
+        return saved(finished)
     counted = (store.read_json(LENGTHS) or {}).get(run.id, {})
     return tuple(counted.get("steps", ())) or saved_steps(study, run)

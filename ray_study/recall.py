@@ -12,19 +12,26 @@ from ray_study.engines import Engines
 from ray_study.evaluate import Cell, Exam
 from ray_study.evaluate.scoring import stored
 from ray_study.grid import PlannedRun, planned, problems_literal
-from ray_study.manifests import MANIFEST, gone, has_weights
+from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab, stored_dataset
+from ray_study.owed import last_known_steps
 from ray_study.publish import SweepFile
-from ray_study.results import Found, findings, write_report
+from ray_study.results import Findings, Found, findings, write_report
 from ray_study.rows import Checkpoint, Problem, Run
-from ray_study.runs import BASES, as_row, checkpoint_at, stored_checkpoints
+from ray_study.runs import as_row, stored_checkpoints, stored_start
 from ray_study.store import Result, Store, fingerprint
+from ray_study.stored_steps import missing_steps
 
 NOT_YET = "not scored yet; run the study again"
 
 
 def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None], *, why: str = NOT_YET) -> str:
-    """The path of the report, made again from all that is stored; cells without verdicts are owed, because of `why`.
+    """The path of the report, made again from all that is stored, as `stored_findings` has it."""
+    return write_report(store, stored_findings(file, store, progress, why=why))
+
+
+def stored_findings(file: SweepFile, store: Store, progress: Callable[[str], None], *, why: str = NOT_YET) -> Findings:
+    """What the store holds of a study; cells without verdicts are owed, because of `why`.
 
     Raises:
         ValueError: not even the exams' problems are stored.
@@ -38,10 +45,10 @@ def report_stored(file: SweepFile, store: Store, progress: Callable[[str], None]
         found.runs.append(row)
         if run.dataset not in datasets or run.stage != "sft":
             continue
-        for checkpoint in _checkpoints(lab, run, row):
+        for checkpoint in _checkpoints(lab, run):
             found.checkpoints.append(checkpoint)
             found.cells += [_cell(lab, run, checkpoint, exam, why) for exam in exams if _owes(lab, run, checkpoint, exam)]
-    return write_report(store, findings(lab, found, exams, datasets, file.text))
+    return findings(lab, found, exams, datasets, file.text)
 
 
 def offline(study: Study, store: Store, progress: Callable[[str], None]) -> Lab:
@@ -73,21 +80,21 @@ def stored_datasets(lab: Lab) -> dict[str, Result]:
 
 
 def stored_run(lab: Lab, run: PlannedRun) -> Run:
-    """A run as the store has it: finished, failed when it was last tried, or owed."""
-    if lab.store.recall("train", run.id) is not None:
-        return as_row(run, status="finished")
+    """A run as the store has it: finished with all that it saved, failed when it was last tried, or owed."""
+    finished = lab.store.recall("train", run.id)
+    if finished is not None:
+        # Where a checkpoint is gone, it has to be trained again.
+        return as_row(run, status="owed" if missing_steps(finished) else "finished")
     failed = lab.store.read_json(f"train-{run.id}/failed.json")
     return as_row(run, status="failed", error=failed["error"]) if failed is not None else as_row(run, status="owed")
 
 
-def _checkpoints(lab: Lab, run: PlannedRun, row: Run) -> Iterator[Checkpoint]:
-    base = (lab.store.read_json(BASES) or {}).get(run.id)
-    made = stored_checkpoints(lab.store.path(f"train-{run.id}"), run.id)
-    if made and row.status == "finished":
-        lab.last_steps[run.id] = made[-1].step
-    lab.last_steps.setdefault(run.id, run.training.steps or (made[-1].step if made else 0))
-    if base is not None and (Path(base["path"]) / MANIFEST).is_file():
-        yield checkpoint_at(base["path"], run.id, step=0)
+def _checkpoints(lab: Lab, run: PlannedRun) -> Iterator[Checkpoint]:
+    made = stored_checkpoints(lab.store, run.id)
+    lab.last_steps[run.id] = max(last_known_steps(lab.study, lab.store, run) or (each.step for each in made), default=0)
+    start = stored_start(lab.store, run.id)
+    if start is not None:
+        yield start
     yield from made
 
 

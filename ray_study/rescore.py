@@ -106,6 +106,8 @@ def _cells(lab: Lab, benchmarks: Sequence[str], found: Rescored) -> Iterator[_Ce
     seen = set()
     suite: dict[str, Exam] = {}
     for row in matrix(lab.study, lab.store):
+        if row.lost and any(name in benchmarks for name in row.cells):
+            found.left_alone.append(f"step {row.step} of {row.run.name}: {row.lost}")
         for name in (name for name in row.cells if name in benchmarks and row.trained):
             mark = answers_mark(lab.study, name, row.fingerprint, row.run.model)
             answers = lab.store.recall("answers", mark)

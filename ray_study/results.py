@@ -23,6 +23,7 @@ from ray_study.provenance import package_versions
 from ray_study.rows import UNJUDGED, Checkpoint, GradedAttempt, Run, Score
 from ray_study.runs import as_row
 from ray_study.store import Result, Store
+from ray_study.stored_steps import stored_steps
 from ray_study.train.layout import LENGTHS
 
 log = logging.getLogger(__name__)
@@ -53,10 +54,11 @@ def findings(lab: Lab, found: Found, exams: Sequence[Exam], datasets: Mapping[st
     refused = {} if lab.study.evaluation.allow_mixed_conditions else mixed
     scores, attempts = _scores(found.cells, exams, refused)
     failed = tuple(f"run {run.name!r} failed: {run.error}" for run in runs if run.status == "failed")
-    owed = tuple(_owed(lab, runs, found, exams, refused))
+    lost = {run.id: stored_steps(lab.store, run.id).lost for run in runs}
+    owed = tuple([*_untrained(runs, lost), *_owed(lab, runs, found, exams, refused)])
     tables = StudyTables(
         runs=runs,
-        checkpoints=found.checkpoints,
+        checkpoints=[*found.checkpoints, *_lost(found, lost)],
         scores=scores,
         benchmarks=[exam.card() for exam in exams],
         attempts=attempts,
@@ -119,9 +121,19 @@ def _mixed_conditions(cells: Sequence[Cell]) -> dict[tuple[str, str], list[str]]
     return {key: sorted(found) for key, found in conditions.items() if len(found) > 1}
 
 
+def _untrained(runs: Sequence[Run], lost: Mapping[str, Mapping[int, str]]) -> list[str]:
+    """The runs that are not trained, and the checkpoints that were saved and cannot be used."""
+    # Of a run that has to be trained again, its checkpoints tell.
+    untrained = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed" and not lost[run.id]]
+    return [
+        *untrained,
+        *(f"step {step} of {run.name!r} cannot be scored: {why}" for run in runs for step, why in lost[run.id].items()),
+    ]
+
+
 def _owed(lab: Lab, runs: Sequence[Run], found: Found, exams: Sequence[Exam], refused: Mapping[tuple[str, str], list[str]]) -> list[str]:
     names = {run.id: run.name for run in runs}
-    owed = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed"]
+    owed = []
     used = {run.dataset for run in runs}
     # Where a run learns from it, the failed run says so.
     broken = {name: why for name, why in unmade(lab.store).items() if name in lab.study.datasets}
@@ -147,6 +159,17 @@ def _owed(lab: Lab, runs: Sequence[Run], found: Found, exams: Sequence[Exam], re
             if is_owed(exam, checkpoint.step, last) and (checkpoint.run, checkpoint.step, exam.name) not in scored:
                 owed.append(f"{exam.name} at step {checkpoint.step} of {names[checkpoint.run]!r} is not scored")
     return owed
+
+
+def _lost(found: Found, lost: Mapping[str, Mapping[int, str]]) -> list[Checkpoint]:
+    """The checkpoints that were saved and cannot be used: points of their curves that are missing there. Of them only the step is known."""
+    known = {(each.run, each.step) for each in found.checkpoints}
+    return [
+        Checkpoint(run=run, step=step, path="", num_tokens=0, fingerprint="", canary="{}")
+        for run, steps in lost.items()
+        for step in steps
+        if (run, step) not in known
+    ]
 
 
 def training_rows(store: Store, run: Run) -> list[tuple[str, int, str, float]]:

@@ -15,13 +15,14 @@ from ray_study.fitting import fitted, workers_of
 from ray_study.grid import PlannedRun, planned, training_literal
 from ray_study.lengths import count_rows
 from ray_study.making import unmade
-from ray_study.manifests import MANIFEST, read_manifest
+from ray_study.manifests import MANIFEST, Manifest, read_manifest
 from ray_study.materials import Lab
 from ray_study.models import facts
 from ray_study.rows import Checkpoint, Run
-from ray_study.store import Result, outside
+from ray_study.store import Result, Store, outside
+from ray_study.stored_steps import STEPS, missing_steps, stored_steps
 from ray_study.train.cost import memory_per_worker
-from ray_study.train.layout import ENDED, LENGTHS, seconds_spent
+from ray_study.train.layout import ENDED, LENGTHS, METRICS, saved_directories, seconds_spent, step_directory
 from ray_study.train.schedule import num_steps
 from ray_study.train.watch import OnMetrics
 
@@ -51,8 +52,8 @@ class _Work:
 def train(lab: Lab, datasets: Mapping[str, Result], on_metrics: OnMetrics | None = None) -> Iterator[Checkpoint | Run]:
     """Each checkpoint as soon as it is whole, step 0 of every run first, and each run when it has ended, failed ones with their error.
 
-    A run that the store has is not trained again; one that was interrupted goes on from its resume state. One that cannot be
-    trained, as where its data set could not be made, is a failed row at once.
+    A run that the store has is not trained again, unless a checkpoint that it has saved is gone; one that was interrupted goes on from
+    its resume state. One that cannot be trained, as where its data set could not be made, is a failed row at once.
 
     Args:
         lab: the study at work.
@@ -137,6 +138,8 @@ def _pretrain(work: _Work, runs: Sequence[PlannedRun], bases: dict[str, str], fa
             continue
         if event.status == "failed":
             failed[event.model] = event.error
+        elif event.model not in bases:
+            failed[event.model] = "; ".join(stored_steps(work.lab.store, event.id).lost.values())
         yield event
 
 
@@ -147,11 +150,11 @@ def _planned(runs: Sequence[PlannedRun], run: str) -> PlannedRun:
 def _train(work: _Work, runs: Sequence[PlannedRun], bases: Mapping[str, str]) -> Iterator[Checkpoint | Run]:
     lab, jobs = work.lab, []
     for run in runs:
-        done = lab.store.find("train", run.id, _sources(run, work.datasets, bases[run.model]))
-        if done is None:
-            jobs.append(_job(work, run, bases[run.model]))
+        job = _owed(work, run, bases[run.model])
+        if job is not None:
+            jobs.append(job)
             continue
-        yield from stored_checkpoints(done.path, run.id)
+        yield from stored_checkpoints(lab.store, run.id)
         yield as_row(run, status="finished")
     if not jobs:
         return
@@ -162,6 +165,24 @@ def _train(work: _Work, runs: Sequence[PlannedRun], bases: Mapping[str, str]) ->
         elif isinstance(event, Run):
             _fail(lab, _planned(runs, event.id), event.error)
         yield event
+
+
+def _owed(work: _Work, run: PlannedRun, base: str) -> sweep.Job | None:
+    """What is left to train of a run, from its directory of step 0; None where the store has it with every checkpoint that it saved."""
+    store = work.lab.store
+    done = store.find("train", run.id, _sources(run, work.datasets, base))
+    if done is None:
+        return _job(work, run, base)
+    missing = missing_steps(done)
+    if not missing:
+        return None
+    log.warning("%s: the checkpoints of steps %s are gone, so it is trained again; those that are there stay", run.name, list(missing))
+    # The record last: when this is cut short, the run is finished still, and its checkpoints are found to be gone once more.
+    store.check()
+    # Nor may what it told of its steps hide that it takes them again.
+    for name in (ENDED, METRICS, "record.json"):
+        (Path(done.path) / name).unlink(missing_ok=True)
+    return _job(work, run, base)
 
 
 def _sources(run: PlannedRun, datasets: Mapping[str, Result], base: str) -> list[Result]:
@@ -218,7 +239,13 @@ def _finish(work: _Work, run: PlannedRun, sources: Sequence[Result]) -> None:
         stage="train",
         mark=run.id,
         sources=sources,
-        facts={**counted(workspace.path), "name": run.name, "settings": training_literal(run.training)},
+        facts={
+            **counted(workspace.path),
+            "name": run.name,
+            "settings": training_literal(run.training),
+            # Whatever becomes of their directories, these are owed.
+            STEPS: list(saved_directories(Path(workspace.path))),
+        },
     )
 
 
@@ -234,15 +261,31 @@ def _fail(lab: Lab, run: PlannedRun, error: str) -> Run:
     return as_row(run, status="failed", error=error)
 
 
-def stored_checkpoints(directory: str, run: str) -> list[Checkpoint]:
-    """The whole checkpoints of a run's directory by step; one without a manifest does not exist."""
-    found = [checkpoint_at(str(path.parent), run) for path in Path(directory).glob(f"step-*/{MANIFEST}")]
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+def stored_checkpoints(store: Store, run: str) -> list[Checkpoint]:
+    """The whole checkpoints of a run by step; one without a manifest does not exist, and one with a damaged one is not among them."""
+    directory = Path(store.path(f"train-{run}"))
+    whole = stored_steps(store, run).whole
+    return [_row(str(step_directory(directory, step)), run, manifest, step=None) for step, manifest in whole.items()]
+
+
+def stored_start(store: Store, run: str) -> Checkpoint | None:
+    """Step 0 of a run as the store knows it, or None where nobody knows or its files are not on this machine."""
+    base = (store.read_json(BASES) or {}).get(run)
+    if base is None or not (Path(base["path"]) / MANIFEST).is_file():
+        return None
+    try:
+        return checkpoint_at(base["path"], run, step=0)
+    except ValueError:
+        # What it scored is stored under its fingerprint; whoever asks it something new is told what is wrong with it.
+        return Checkpoint(run=run, step=0, path=base["path"], num_tokens=0, fingerprint=base["fingerprint"], canary="{}")
 
 
 def checkpoint_at(directory: str, run: str, *, step: int | None = None) -> Checkpoint:
     """The checkpoint of a directory as a row of `run`; `step` 0 makes another run's last checkpoint this one's start."""
-    manifest = read_manifest(Path(directory))
+    return _row(directory, run, read_manifest(Path(directory)), step=step)
+
+
+def _row(directory: str, run: str, manifest: Manifest, *, step: int | None) -> Checkpoint:
     return Checkpoint(
         run=run,
         step=manifest.step if step is None else step,

@@ -13,6 +13,7 @@ from ray_study.grid import planned
 from ray_study.making import unmade
 from ray_study.owed import MatrixRow, State, checkpoint_steps, matrix
 from ray_study.store import Store
+from ray_study.stored_steps import missing_steps, stored_steps
 
 SIGNS: dict[State, str] = {"scored": "#", "running": "~", "owed": ".", "failed": "!"}
 """A character a cell; blank where the benchmark is not asked at that step."""
@@ -38,8 +39,9 @@ def status(study: Study, store: Store) -> tuple[list[str], bool]:
         complete &= whole
         lines.append(f"{run.name} [{run.id}]: {state}")
         lines += [_line(row, benchmarks) for row in by_run[run.id]]
-    lines += [*_legend(rows), *_reasons(rows)]
-    return lines, complete and all(cell.state == "scored" for row in rows for cell in row.cells.values())
+    lost = list(_lost(study, store))
+    lines += [*_legend(rows), *_running(rows), *lost, *_reasons(rows)]
+    return lines, complete and not lost and all(cell.state == "scored" for row in rows for cell in row.cells.values())
 
 
 def is_reported(store: Store) -> bool:
@@ -63,8 +65,10 @@ def beyond_reach(study: Study, store: Store) -> list[str]:
 
 
 def _run_state(store: Store, run: str) -> tuple[str, bool]:
-    if store.recall("train", run) is not None:
-        return "finished", True
+    finished = store.recall("train", run)
+    if finished is not None:
+        steps = ", ".join(map(str, missing_steps(finished)))
+        return (f"finished, and its checkpoints at {steps} are gone", False) if steps else ("finished", True)
     failed = store.read_json(f"train-{run}/failed.json")
     if failed is not None:
         return f"failed: {failed['error']}", False
@@ -85,7 +89,7 @@ def _columns(benchmarks: Sequence[str]) -> Iterator[str]:
 
 def _line(row: MatrixRow, benchmarks: Sequence[str]) -> str:
     cells = "".join(SIGNS[row.cells[name].state] if name in row.cells else " " for name in benchmarks)
-    note = "" if row.trained else "  not trained yet"
+    note = "  lost" if row.lost else "" if row.trained else "  not trained yet"
     return f"{row.step:8d}  {cells}{'  weights deleted' if row.deleted else note}"
 
 
@@ -96,12 +100,26 @@ def _legend(rows: Sequence[MatrixRow]) -> Iterator[str]:
         yield "cells: " + ", ".join(f"{sign} {state} {counts[state]}" for state, sign in SIGNS.items() if counts[state])
 
 
+def _running(rows: Sequence[MatrixRow]) -> Iterator[str]:
+    """Each cell that is worked at, with how much of it is stored; a base model's is told once for all runs of it."""
+    found = [(row, name, cell) for row in rows for name, cell in row.cells.items() if cell.state == "running"]
+    told = {(row.fingerprint, name): f"running: {name} at step {row.step} of {row.run.name}: {cell.why}" for row, name, cell in found[::-1]}
+    yield from reversed(told.values())
+
+
+def _lost(study: Study, store: Store) -> Iterator[str]:
+    """Each checkpoint that was saved and cannot be used, with what to do, whether it owes something or not."""
+    for run in planned(study):
+        for step, why in stored_steps(store, run.id).lost.items():
+            yield f"lost: step {step} of {run.name}: {why}"
+
+
 def _reasons(rows: Sequence[MatrixRow]) -> Iterator[str]:
-    """Each reason once, with the cells that failed for it."""
+    """Each reason once, with the cells that failed for it; those of a lost checkpoint are told with it."""
     failed: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         for name, cell in row.cells.items():
-            if cell.state == "failed":
+            if cell.state == "failed" and not row.lost:
                 failed[cell.why].append(f"{name} at step {row.step} of {row.run.name}")
     for why, cells in failed.items():
         more = f" and {len(cells) - NAMED_CELLS} more" if len(cells) > NAMED_CELLS else ""

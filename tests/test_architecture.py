@@ -52,7 +52,7 @@ LAYERS: dict[int, set[str]] = {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
         *("runs", "results", "retention", "publish", "descriptions", "recall", "working", "engines", "study"),
         *("plan", "pricing", "plan_datasets", "plan_benchmarks", "plan_power"),
-        *("faults", "lengths", "making", "fitting", "status", "owed", "serve"),
+        *("faults", "lengths", "making", "fitting", "status", "owed", "stored_steps", "serve"),
         "__main__",
         *("commands", "checks", "same_items", "following", "rescore", "capped", "cut_short", "exam_only"),
     },

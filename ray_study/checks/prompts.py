@@ -15,6 +15,7 @@ from ray_study.models import positions
 from ray_study.owed import answers_mark
 from ray_study.rows import Attempt, Example, Problem
 from ray_study.store import Workspace
+from ray_study.stored_steps import stored_steps
 from ray_study.train.tokenizing import tokenize
 
 COMPARED = 4
@@ -75,9 +76,10 @@ def _taught(item: Problem, chat: Chat) -> tuple[int, ...]:
 def _stored_otherwise(subject: Subject, model: str, name: str, asked: dict[str, str]) -> Iterator[str]:
     """Whether the stored answers of step 0, where there are some, were asked with other prompts than today's."""
     manifest = subject.renderings[model].directory / MANIFEST
-    if not manifest.is_file():
+    files = _files(manifest.parent) if manifest.is_file() else {}
+    if not files:
         return
-    mark = answers_mark(subject.study, name, read_manifest(manifest.parent).fingerprint, model)
+    mark = answers_mark(subject.study, name, digest(files), model)
     workspace = Workspace(path=subject.store.path(f"answers-{mark}"))
     for shard in sorted(workspace.shards())[:1]:
         rows = [row for row in workspace.stream(shard, Attempt) if asked.get(row.problem_id, row.prompt_hash) != row.prompt_hash]
@@ -142,13 +144,20 @@ def _other_identity(subject: Subject, model: str, rendering: Rendering) -> Itera
     """Checkpoints of a model's runs whose tokenizer, template or configuration is not its base's."""
     if not (rendering.directory / MANIFEST).is_file() or subject.study.models[model].pretrain is not None:
         return
-    own = read_manifest(rendering.directory).files
-    for run in planned(subject.study):
-        for path in sorted(Path(subject.store.path(f"train-{run.id}")).glob(f"step-*/{MANIFEST}")) if run.model == model else []:
-            files = read_manifest(path.parent).files
-            differ = [name for name in IDENTITY_FILES if files.get(name) != own.get(name)]
+    own = _files(rendering.directory)
+    for run in planned(subject.study) if own else []:
+        for step, manifest in stored_steps(subject.store, run.id).whole.items() if run.model == model else []:
+            differ = [name for name in IDENTITY_FILES if manifest.files.get(name) != own.get(name)]
             if differ:
-                yield f"{path.parent} has another {', '.join(differ)} than its base"
+                yield f"step {step} of {run.name} has another {', '.join(differ)} than its base"
+
+
+def _files(directory: Path) -> dict[str, str]:
+    """The files of a checkpoint by its manifest; none where that is damaged: its runs fail alone, and say so."""
+    try:
+        return read_manifest(directory).files
+    except ValueError:
+        return {}
 
 
 def _template_differences(subject: Subject, rendering: Rendering) -> list[str]:

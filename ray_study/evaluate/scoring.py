@@ -19,7 +19,7 @@ from ray_study.grid import planned
 from ray_study.manifests import gone, has_weights
 from ray_study.materials import Lab
 from ray_study.models import positions
-from ray_study.owed import answers_mark, note_failure, verdicts_inputs, verdicts_mark
+from ray_study.owed import answers_mark, note_failure, note_sitting, note_sitting_over, verdicts_inputs, verdicts_mark
 from ray_study.rows import Attempt, Checkpoint
 from ray_study.store import ClaimLost, Result, Store, Workspace, fingerprint
 
@@ -104,14 +104,17 @@ def _judges(exam: Exam) -> tuple[str, ...]:
 
 
 def _cell(lab: Lab, exam: Exam, checkpoint: Checkpoint, of: tuple[str, str], why: str) -> Cell:
-    verdicts = None
-    if not why:
+    mark = answers_mark(lab.study, exam.name, checkpoint.fingerprint, of[0])
+    verdicts = stored(lab, exam, checkpoint, of[0]) if not why else None
+    if not why and verdicts is None:
+        note_sitting(lab.store, mark, exam.name)
         try:
             verdicts = _judge(lab, exam, checkpoint, of)
         except _ONE_CHECKPOINTS as error:
             why = _reason(error)
     # For `status`, which tells it when this driver has ended.
-    note_failure(lab.store, answers_mark(lab.study, exam.name, checkpoint.fingerprint, of[0]), why)
+    note_failure(lab.store, mark, why)
+    note_sitting_over(lab.store, mark, exam.name)
     return Cell(checkpoint=checkpoint, exam=exam.name, verdicts=verdicts, why=why)
 
 
@@ -126,6 +129,8 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
             workspace = _workspace(lab.store, exam, answers_inputs(lab, exam, checkpoint.fingerprint, model))
             shards = _shards(lab, exam, chat, positions(Path(checkpoint.path), settings))
             workspace.keep(shard.name for shard in shards)
+            # Now that what was made from other problems is moved aside.
+            note_sitting(lab.store, answers_mark(lab.study, exam.name, checkpoint.fingerprint, model), exam.name)
             owed[exam.name] = [(workspace, shard) for shard in shards]
         # Two exams that differ only in how answers are read share them: each is asked once.
         shared = {(workspace.path, shard.name): (workspace, shard, exam) for exam, pairs in owed.items() for workspace, shard in pairs}

@@ -6,6 +6,8 @@ import json
 import uuid
 from pathlib import Path
 
+from ray_study.manifests import MANIFEST
+
 METRICS = "metrics.jsonl"
 RESUME = "resume"
 FAILURE = "failure.json"
@@ -14,6 +16,7 @@ ATTEMPT = "attempt"
 """Names the newest attempt at the run: the workers of an older one, whose driver was killed, write nothing more."""
 ENDED = "ended.json"
 """Written by a run as its very last file, with what it counted and the seconds that it took."""
+_STEP = "step-"
 LENGTHS = "lengths.json"
 """Not in a run's directory but in the store: how many rows each run of the study learns from, and the steps that this gives it."""
 
@@ -43,7 +46,13 @@ def write_failure(directory: Path, error: str) -> None:
 
 def step_directory(directory: Path, step: int) -> Path:
     """Where the checkpoint of a step lies."""
-    return directory / f"step-{step:06d}"
+    return directory / f"{_STEP}{step:06d}"
+
+
+def saved_directories(directory: Path) -> dict[int, Path]:
+    """The directories of a run that have a manifest, by their steps; a half-written checkpoint has none and does not exist."""
+    found = {path.parent.name.removeprefix(_STEP): path.parent for path in directory.glob(f"{_STEP}*/{MANIFEST}")}
+    return {int(step): path for step, path in sorted(found.items()) if step.isdecimal()}
 
 
 def seconds_spent(directory: Path) -> float:

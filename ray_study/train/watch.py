@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,8 @@ from pathlib import Path
 from ray_study.manifests import MANIFEST, read_manifest
 from ray_study.rows import Checkpoint, Run
 from ray_study.train.layout import ENDED, FAILURE, METRICS, step_directory
+
+log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 5.0
 
@@ -53,7 +56,7 @@ class Watch:
             if not (step / MANIFEST).is_file():
                 break
             self.num_yielded += 1
-            yield _checkpoint(step, self.run.id)
+            yield from _checkpoint(step, self.run)
         if error or (over and self.num_yielded == len(self.steps)):
             yield self._end(error)
 
@@ -105,13 +108,22 @@ def _parsed(line: bytes) -> dict[str, float] | None:
     return values if isinstance(values, dict) else None
 
 
-def _checkpoint(directory: Path, run: str) -> Checkpoint:
-    manifest = read_manifest(directory)
-    return Checkpoint(
-        run=run,
-        step=manifest.step,
-        path=str(directory),
-        num_tokens=manifest.num_tokens,
-        fingerprint=manifest.fingerprint,
-        canary=json.dumps({"ids": manifest.canary.ids, "logprobs": manifest.canary.logprobs}),
-    )
+def _checkpoint(directory: Path, run: Run) -> list[Checkpoint]:
+    """The checkpoint of a directory; none where its manifest is damaged, which costs the run no other."""
+    try:
+        manifest = read_manifest(directory)
+    except ValueError as error:
+        # Whoever says what is owed finds it too.
+        log.error("a checkpoint of %s is left out: %s", run.name, error)
+        return []
+    canary = json.dumps({"ids": manifest.canary.ids, "logprobs": manifest.canary.logprobs})
+    return [
+        Checkpoint(
+            run=run.id,
+            step=manifest.step,
+            path=str(directory),
+            num_tokens=manifest.num_tokens,
+            fingerprint=manifest.fingerprint,
+            canary=canary,
+        )
+    ]

@@ -73,6 +73,23 @@ def test_a_second_run_makes_nothing_again_and_doubles_no_metric(small_study: Stu
     assert tracked(small_study) == metrics
 
 
+def test_a_checkpoint_that_is_deleted_is_trained_again_to_the_same_files_and_nothing_is_asked_again(small_study: Study) -> None:
+    run = next(run for run in read_study(small_study.store).runs if run.stage == "sft")
+    directory = small_study.store / f"train-{run.id}" / "step-000008"
+    files, before, metrics = json.loads((directory / "manifest.json").read_text())["files"], made(small_study.store), tracked(small_study)
+    shutil.rmtree(directory)
+    said = ray_study("status", small_study.sweep, store=small_study.storage)
+    assert said.returncode == 1
+    assert f"lost: step 8 of {run.name}: {directory} has no manifest.json" in said.stdout
+    again = ray_study("run", small_study.sweep, store=small_study.storage)
+    assert again.returncode == 0, again.stderr[-4000:]
+    assert again.stdout.splitlines()[-1] == "all that is owed is scored"
+    assert json.loads((directory / "manifest.json").read_text())["files"] == files
+    now = made(small_study.store)
+    assert {name for name in now if now[name] != before.get(name)} == {f"train-{run.id}"}
+    assert tracked(small_study) == metrics
+
+
 def tracked(study: Study) -> dict[str, int]:
     """How many points each metric of each run has in the tracking store; what drivers measure of their machine grows, and never doubles."""
     client = MlflowClient(tracking_uri=f"sqlite:///{study.store}/mlflow.db")

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ray_study.manifests import (
+    DELETED,
     IDENTITY_FILES,
     MANIFEST,
     Canary,
     Manifest,
     check_files,
+    delete_weights,
     digest,
+    gone,
+    has_weights,
     hash_file,
     hash_files,
     read_manifest,
@@ -66,8 +71,54 @@ def test_a_damaged_manifest_is_named_with_the_mend(tmp_path: Path) -> None:
     checkpoint(tmp_path / "c")
     whole = (tmp_path / "c" / MANIFEST).read_text()
     (tmp_path / "c" / MANIFEST).write_text(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"c/manifest\.json is damaged .*train it again"):
+    with pytest.raises(ValueError, match=r"c/manifest\.json is damaged .*; delete .*/c and run the study that made it again"):
         read_manifest(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (["step", 3], "Input should be an object"),
+        (7, "Input should be an object"),
+        ({"step": ...}, "step: Field required"),
+        ({"format": ...}, "format: Field required"),
+        ({"step": "3"}, "step: Input should be a valid integer"),
+        ({"files": ["model.safetensors"]}, "files: Input should be an object"),
+        ({"tensors": {"w": 2}}, "tensors: w: Input should be a valid array"),
+        ({"canary": {"ids": [1]}}, "canary: logprobs: Field required"),
+    ],
+    ids=["a list", "a number", "a key less", "no format", "a text for a number", "a list for names", "no shape", "half a canary"],
+)
+def test_a_manifest_of_valid_json_that_is_no_manifest_is_damaged(tmp_path: Path, changes: object, expected: str) -> None:
+    checkpoint(tmp_path / "c")
+    path = tmp_path / "c" / MANIFEST
+    if isinstance(changes, dict):
+        raw = {**json.loads(path.read_text()), **changes}
+        changes = {key: value for key, value in raw.items() if value is not ...}
+    path.write_text(json.dumps(changes))
+    with pytest.raises(ValueError, match=re.escape(f"manifest.json is damaged ({expected}); delete {tmp_path}/c and run")):
+        read_manifest(tmp_path / "c")
+
+
+def test_a_manifest_that_is_no_text_or_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "c")
+    (tmp_path / "c" / MANIFEST).write_bytes(b"\xff\x00")
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged \(Invalid JSON: "):
+        read_manifest(tmp_path / "c")
+    (tmp_path / "c" / MANIFEST).unlink()
+    (tmp_path / "c" / MANIFEST).mkdir()
+    with pytest.raises(ValueError, match=r"manifest\.json cannot be read \(Is a directory\); see to the file"):
+        read_manifest(tmp_path / "c")
+
+
+def test_why_weights_were_deleted_may_be_damaged_and_they_are_deleted_all_the_same(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "c")
+    delete_weights(tmp_path / "c", "scored")
+    assert "(scored)" in gone(tmp_path / "c")
+    for text in ("{", "[]", "{}"):
+        (tmp_path / "c" / DELETED).write_text(text)
+        assert not has_weights(tmp_path / "c")
+        assert f"so nothing more can be asked of it without training the run again: delete {tmp_path}" in gone(tmp_path / "c")
 
 
 def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
@@ -82,7 +133,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     made = checkpoint(tmp_path / "c")
     weights = tmp_path / "c" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"model\.safetensors has SHA-256 .*damaged"):
+    with pytest.raises(ValueError, match=r"model\.safetensors has SHA-256 .*damaged: delete .*/c and run the study"):
         check_files(tmp_path / "c", made)
 
 

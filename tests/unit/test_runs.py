@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +16,15 @@ from ray_study.chat import Chat
 from ray_study.config import Model
 from ray_study.grid import PlannedRun, planned
 from ray_study.making import make_each, unmade
-from ray_study.manifests import MANIFEST
+from ray_study.manifests import MANIFEST, delete_weights, has_weights
 from ray_study.materials import Lab, base_directory
 from ray_study.model_files import prepare
+from ray_study.recall import stored_run
 from ray_study.results import Found, findings
 from ray_study.rows import Checkpoint, Example, Run
 from ray_study.status import status
 from ray_study.store import Result, Store
+from ray_study.stored_steps import stored_steps
 from ray_study.sweep import Job
 from ray_study.train.layout import ENDED, LENGTHS, METRICS
 from ray_study.train.tokenizing import tokenize
@@ -43,6 +46,14 @@ def trained(directory: Path, changes: Mapping[str, Any] | None = None) -> tuple[
     for job in jobs_of(lab, datasets).values():
         train_here(job)
     return lab, datasets, events_of(lab, datasets)
+
+
+def owed(lab: Lab, datasets: Mapping[str, Result]) -> dict[str, Job]:
+    """What `train` would hand to the cluster: the runs that are not whole, by their data sets."""
+    every = planned(lab.study)
+    work = runs._prepare(lab, every, datasets, None)
+    found = {run.dataset: runs._owed(work, run, base_directory(lab, run.model)) for run in every}
+    return {name: job for name, job in found.items() if job is not None}
 
 
 def ended(lab: Lab, run: PlannedRun) -> dict[str, float]:
@@ -67,6 +78,99 @@ def test_the_seconds_of_a_run_are_its_own_and_not_those_since_the_sweep_began(tm
     first, second = planned(lab.study)
     assert record(lab, first)["seconds"] == ended(lab, first)["seconds"] > 0
     assert record(lab, second)["seconds"] == ended(lab, second)["seconds"] > 0
+
+
+@pytest.mark.parametrize("step", [2, 8])
+def test_a_checkpoint_of_a_finished_run_that_is_deleted_is_trained_again_to_the_same_bytes(tmp_path: Path, step: int) -> None:
+    """What the sentences say: delete the directory and run again, and whatever else the run saved stays."""
+    lab, datasets, before = trained(tmp_path)
+    run, other = planned(lab.study)
+    assert record(lab, run)["steps"] == [2, 8]
+    assert owed(lab, datasets) == {}
+    found = {event.step: event for event in before if isinstance(event, Checkpoint) and event.run == run.id}
+    kept = Path(found[10 - step].path) / "model.safetensors"
+    written = kept.stat().st_mtime_ns
+
+    shutil.rmtree(found[step].path)
+    assert [row.status for row in (stored_run(lab, run), stored_run(lab, other))] == ["owed", "finished"]
+    lost = f"step {step} of {run.name!r} cannot be scored: {found[step].path} has no manifest.json"
+    said = findings(lab, Found(runs=[stored_run(lab, each) for each in (run, other)]), make_exams(lab), datasets, "")
+    assert [line for line in said.owed if line.startswith(lost)], said.owed
+    assert not [line for line in said.owed if "is not trained" in line]
+    assert [(each.run, each.step) for each in said.tables.checkpoints] == [(run.id, step)], "a point that is missing, and not none"
+
+    (job,) = owed(lab, datasets).values()
+    assert lab.store.recall("train", run.id) is None, "it has not ended any more"
+    assert not (Path(job.directory) / ENDED).exists()
+    assert not (Path(job.directory) / METRICS).exists(), "a line of progress tells steps that were not told"
+    train_here(job)
+    assert {event for event in events_of(lab, datasets) if isinstance(event, Checkpoint) and event.run == run.id} == set(found.values())
+    assert kept.stat().st_mtime_ns == written, "what was there is not written again"
+    assert len(Path(lab.store.path(f"train-{run.id}/{METRICS}")).read_text().splitlines()) == 8
+    assert record(lab, run)["steps"] == [2, 8]
+    assert owed(lab, datasets) == {}
+
+
+def test_a_damaged_manifest_costs_one_checkpoint_of_a_finished_run_and_following_its_sentence_mends_it(tmp_path: Path) -> None:
+    lab, datasets, before = trained(tmp_path, {"sweep/dataset": "cot"})
+    (run,) = planned(lab.study)
+    manifest = Path(lab.store.path(f"train-{run.id}/step-000002/{MANIFEST}"))
+    manifest.write_text('{"format": 1}')
+    events = events_of(lab, datasets)
+    assert [event.step for event in events if isinstance(event, Checkpoint)] == [0, 8]
+    said = findings(lab, found := Found(), make_exams(lab), datasets, "")
+    assert [line for line in said.owed if line.startswith(f"step 2 of {run.name!r} cannot be scored: {manifest} is damaged")]
+    assert found.checkpoints == []
+    (sentence,) = stored_steps(lab.store, run.id).lost.values()
+    # What it says is done, and nothing else.
+    shutil.rmtree(re.search(r"delete (\S+) and run the study that made it again", sentence)[1])  # type: ignore[index]
+    (job,) = owed(lab, datasets).values()
+    train_here(job)
+    assert set(events_of(lab, datasets)) == set(before)
+    assert not stored_steps(lab.store, run.id).lost
+
+
+def test_a_pretrained_model_whose_checkpoint_is_damaged_fails_its_runs_and_is_not_taken_untrained(tmp_path: Path) -> None:
+    settings = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "max_length": 256, "precision": "fp32"}
+    lab = make_lab(tmp_path, {**SMALL, "models/tiny/pretrain": {"dataset": "nocot", "training": settings}, "sweep/dataset": "cot"})
+    datasets = make_datasets(lab)
+    pretraining, run = planned(lab.study)
+    work = runs._prepare(lab, [pretraining, run], datasets, None)
+    job = runs._owed(work, pretraining, base_directory(lab, "tiny"))
+    assert job is not None
+    train_here(job)
+    runs._finish(work, pretraining, runs._sources(pretraining, datasets, base_directory(lab, "tiny")))
+    manifest = Path(lab.store.path(f"train-{pretraining.id}/step-000002/{MANIFEST}"))
+    manifest.write_text("[]")
+    ends = {event.id: event for event in events_of(lab, datasets) if isinstance(event, Run)}
+    assert ends[run.id].status == "failed"
+    assert f"its model's pretraining failed: {manifest} is damaged" in ends[run.id].error
+
+
+def test_a_run_whose_whole_directory_is_deleted_is_trained_again(tmp_path: Path) -> None:
+    """What is said where weights were deleted on purpose: they come again, and so do all others."""
+    lab, datasets, before = trained(tmp_path, {"sweep/dataset": "cot"})
+    (run,) = planned(lab.study)
+    delete_weights(Path(lab.store.path(f"train-{run.id}/step-000002")), "scored")
+    assert owed(lab, datasets) == {}, "deleted on purpose is not gone"
+    shutil.rmtree(lab.store.path(f"train-{run.id}"))
+    (job,) = owed(lab, datasets).values()
+    train_here(job)
+    assert set(events_of(lab, datasets)) == set(before)
+    assert has_weights(Path(lab.store.path(f"train-{run.id}/step-000002")))
+
+
+def test_weights_that_were_deleted_on_purpose_stay_deleted_where_a_run_is_trained_again_for_another_step(tmp_path: Path) -> None:
+    lab, datasets, _ = trained(tmp_path, {"sweep/dataset": "cot"})
+    (run,) = planned(lab.study)
+    first, last = (Path(lab.store.path(f"train-{run.id}/step-{step:06d}")) for step in (2, 8))
+    delete_weights(first, "scored")
+    shutil.rmtree(last)
+    (job,) = owed(lab, datasets).values()
+    train_here(job)
+    events_of(lab, datasets)
+    assert (has_weights(first), has_weights(last)) == (False, True)
+    assert owed(lab, datasets) == {}
 
 
 def test_the_metrics_of_every_step_are_passed_on_and_a_finished_run_tells_none_again(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, verdicts_l
 from ray_study.grid import planned, problems_literal
 from ray_study.manifests import Canary, Manifest, delete_weights, hash_file, hash_files, write_manifest
 from ray_study.materials import Lab
-from ray_study.owed import MatrixRow, answers_mark, checkpoint_steps, matrix, note_failure
+from ray_study.owed import MatrixRow, answers_mark, checkpoint_steps, matrix, note_failure, note_sitting, note_sitting_over
 from ray_study.rows import Attempt, Checkpoint, Problem
 from ray_study.status import status
 from ray_study.store import Result, Store, fingerprint, outside
@@ -62,17 +63,18 @@ def answer(store: Store, made: Study, checkpoint: str, *, judged: bool = True, v
         store.make("verdicts", verdicts_literal(answers.fingerprint, VERSION), lambda workspace: {}, sources=[answers, source])
 
 
-def finish(store: Store, run: str) -> None:
-    store.finish(store.workspace("train", run), stage="train", mark=run, sources=[], facts={"seconds": 1.0})
+def finish(store: Store, run: str, **more: object) -> None:
+    store.finish(store.workspace("train", run), stage="train", mark=run, sources=[], facts={"seconds": 1.0, **more})
 
 
-def everything(store: Store, made: Study, steps: tuple[int, ...] = (2, 8)) -> None:
+def everything(store: Store, made: Study, steps: tuple[int, ...] = (2, 8), *, of_before: bool = False) -> None:
+    """A study that is trained and scored whole; `of_before`: with records that do not say which steps their runs have saved."""
     bases = {}
     for run in planned(made):
         bases[run.id] = {"fingerprint": "base", "path": "elsewhere"}
         for step in steps:
             answer(store, made, save(store, run.id, step))
-        finish(store, run.id)
+        finish(store, run.id, **({} if of_before else {"steps": list(steps)}))
     answer(store, made, "base")
     store.write_json("bases.json", bases)
 
@@ -175,13 +177,96 @@ def test_an_exam_for_some_steps_owes_only_those_the_first_and_the_last(store: St
     assert cells(made, store) == dict.fromkeys(shown, "scored")
 
 
-def test_a_finished_run_owes_the_steps_that_it_has_and_not_those_that_were_planned(store: Store) -> None:
+def test_a_finished_run_owes_the_steps_that_it_has_saved_and_not_those_that_were_planned(store: Store) -> None:
     # Problems that overlap with a benchmark are taken out, so a data set may be smaller than its problems say.
     made = study({"training/steps": ..., "training/epochs": 1, "checkpoints": {"log_spaced": 1}})
     everything(store, made, steps=(7,))
     text, complete = status(made, store)
     assert complete, text
     assert cells(made, store) == {0: "scored", 7: "scored"}
+
+
+def test_a_checkpoint_of_a_finished_run_that_is_gone_is_owed_and_the_others_stay_scored(store: Store) -> None:
+    # What a finished run owed was once what it still had, so that a deleted checkpoint was forgotten and the study called whole.
+    made = study()
+    everything(store, made)
+    run = planned(made)[0]
+    directory = Path(store.path(f"train-{run.id}/step-000008"))
+    shutil.rmtree(directory)
+    text, complete = status(made, store)
+    assert not complete
+    assert cells(made, store) == {0: "scored", 2: "scored", 8: "failed"}
+    assert cells(made, store, run=1) == dict.fromkeys((0, 2, 8), "scored")
+    assert "       8  !  lost" in text
+    assert f"{run.name} [{run.id}]: finished, and its checkpoints at 8 are gone" in text
+    assert [line for line in text if "has no manifest.json" in line] == [
+        f"lost: step 8 of {run.name}: {directory} has no manifest.json, though its run has saved it; "
+        "`ray-study run` trains that run again, and what else it saved stays"
+    ]
+
+
+def test_a_checkpoint_that_is_gone_is_owed_although_no_exam_asks_it(store: Store) -> None:
+    made = study({"evaluation/benchmarks/sums/at": "final"})
+    everything(store, made)
+    assert status(made, store)[1]
+    shutil.rmtree(store.path(f"train-{planned(made)[0].id}/step-000002"))
+    text, complete = status(made, store)
+    assert not complete
+    assert any(line.startswith(f"lost: step 2 of {planned(made)[0].name}: ") for line in text)
+
+
+def test_of_a_run_whose_record_does_not_say_what_it_saved_the_steps_that_are_there_are_owed(store: Store) -> None:
+    made = study()
+    everything(store, made, of_before=True)
+    assert status(made, store)[1]
+    shutil.rmtree(store.path(f"train-{planned(made)[0].id}/step-000008"))
+    assert status(made, store)[1], "nobody knows that there was one"
+    assert cells(made, store) == {0: "scored", 2: "scored"}
+
+
+@pytest.mark.parametrize("text", ['{"format": 1, "ru', "[]", '{"format": 1}', '{"format": 9}'])
+def test_a_damaged_manifest_costs_one_checkpoint_and_the_others_stay_scored(store: Store, text: str) -> None:
+    made = study()
+    everything(store, made)
+    run = planned(made)[0]
+    manifest = Path(store.path(f"train-{run.id}/step-000002/manifest.json"))
+    manifest.write_text(text)
+    lines, complete = status(made, store)
+    assert not complete
+    assert cells(made, store) == {0: "scored", 2: "failed", 8: "scored"}
+    assert cells(made, store, run=1) == dict.fromkeys((0, 2, 8), "scored")
+    assert "       2  !  lost" in lines
+    (told,) = [line for line in lines if str(manifest) in line]
+    assert told.startswith(f"lost: step 2 of {run.name}: {manifest} is ")
+    assert ("delete" in told) == ("format 1;" not in told), "what another version can read is not to be deleted"
+
+
+def test_what_to_delete_of_a_run_whose_record_does_not_name_its_steps_is_its_whole_directory(store: Store) -> None:
+    made = study()
+    everything(store, made, of_before=True)
+    directory = Path(store.path(f"train-{planned(made)[0].id}"))
+    (directory / "step-000008/manifest.json").write_text("{")
+    assert f"(but {directory} is what to delete: " in lines(made, store)
+    assert cells(made, store)[8] == "failed"
+
+
+def test_a_damaged_manifest_of_a_run_that_goes_on_is_told(store: Store) -> None:
+    made = study()
+    run = planned(made)[0]
+    for step in (2, 8):
+        save(store, run.id, step)
+    Path(store.path(f"train-{run.id}/step-000002/manifest.json")).write_text("null")
+    assert f"{run.name} [{run.id}]: begun, checkpoints at 8" in lines(made, store)
+    assert f"lost: step 2 of {run.name}: " in lines(made, store)
+
+
+def test_weights_that_were_deleted_on_purpose_are_not_gone(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    for step in (2, 8):
+        delete_weights(Path(store.path(f"train-{planned(made)[0].id}/step-{step:06d}")), "scored, and not kept")
+    text, complete = status(made, store)
+    assert complete, text
 
 
 def test_whoever_works_now_is_named(store: Store) -> None:
@@ -267,17 +352,55 @@ def unfinished(store: Store, mark: str) -> None:
     store.workspace("answers", mark).write("000000-a", [], Attempt)
 
 
-def test_a_cell_with_stored_shards_runs_while_somebody_evaluates_and_is_owed_when_nobody_does(store: Store) -> None:
+def test_a_cell_runs_while_the_driver_that_noted_it_lives_and_stored_shards_alone_say_nothing(store: Store) -> None:
+    # Shards told it once: a cell in its first shard was owed for an hour, and one left half done ran while the driver was elsewhere.
     made = study()
     everything(store, made)
-    unfinished(store, mark_of(made, store, 8))
+    mark = mark_of(made, store, 8)
+    unfinished(store, mark)
     assert cells(made, store)[8] == "owed"
     with claim(store, "train"):
+        note_sitting(store, mark, "sums")
         assert cells(made, store)[8] == "owed", "a driver that trains scores nothing"
     with claim(store, "evaluate"):
+        assert cells(made, store) == {0: "scored", 2: "scored", 8: "owed"}
+        note_sitting(store, mark, "sums")
         assert cells(made, store) == {0: "scored", 2: "scored", 8: "running"}
         assert not status(made, store)[1]
         assert "       8  ~" in lines(made, store)
+        assert f"running: sums at step 8 of {planned(made)[0].name}: 1 shards are stored" in lines(made, store)
+        note_sitting_over(store, mark, "sums")
+        assert cells(made, store)[8] == "owed"
+        note_sitting(store, mark, "sums")
+    assert cells(made, store)[8] == "owed", "its driver has ended"
+    with claim(store, "evaluate"):
+        assert cells(made, store)[8] == "owed", "another driver's note is not this one's"
+        note_failure(store, mark, "SwapRefused: its checksum is another")
+        assert cells(made, store)[8] == "failed", "nor does it hide why the cell failed"
+
+
+def test_a_cell_of_which_nothing_is_stored_yet_runs(store: Store) -> None:
+    made = study()
+    everything(store, made)
+    mark = mark_of(made, store, 8)
+    shutil.rmtree(store.path(f"answers-{mark}"))
+    with claim(store, "evaluate"):
+        note_sitting(store, mark, "sums")
+        assert cells(made, store)[8] == "running"
+        assert "running: sums at step 8 of tiny cot seed=0: 0 shards are stored" in lines(made, store)
+
+
+def test_two_benchmarks_that_share_answers_run_each_for_itself(store: Store) -> None:
+    both = {name: {"problems": "held_out", "group": "in_domain", "reads": reads} for name, reads in (("a", "answer"), ("b", "whole_text"))}
+    made = study({"evaluation/benchmarks": both})
+    checkpoint = save(store, planned(made)[0].id, 8)
+    first, second = (answers_mark(made, name, checkpoint, "tiny") for name in ("a", "b"))
+    assert first == second
+    with claim(store, "evaluate"):
+        note_sitting(store, first, "a")
+        note_sitting(store, first, "b")
+        note_sitting_over(store, first, "a")
+        assert [cells(made, store, benchmark=name)[8] for name in ("a", "b")] == ["owed", "running"]
 
 
 def test_a_failure_is_told_when_its_driver_has_ended_and_forgotten_once_the_cell_is_scored(store: Store) -> None:

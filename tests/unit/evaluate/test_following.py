@@ -15,6 +15,7 @@ from ray_study.following import Patience, left_behind, made
 from ray_study.grid import planned
 from ray_study.manifests import MANIFEST
 from ray_study.owed import matrix
+from ray_study.results import findings
 from ray_study.rows import Checkpoint, Run
 from ray_study.runs import BASES
 from ray_study.serving import SwapRefused
@@ -33,9 +34,9 @@ def bench(open_bench: Open) -> Bench:
     return bench
 
 
-def finish(bench: Bench) -> None:
+def finish(bench: Bench, **facts: object) -> None:
     run = bench.checkpoints[0].run
-    bench.lab.store.finish(bench.lab.store.workspace("train", run), stage="train", mark=run, sources=[], facts={})
+    bench.lab.store.finish(bench.lab.store.workspace("train", run), stage="train", mark=run, sources=[], facts=facts)
 
 
 def steps(events: list[Checkpoint | Run]) -> list[int]:
@@ -119,3 +120,38 @@ def test_what_is_found_is_scored_as_in_a_run_and_the_reason_of_a_failure_is_stor
     assert states() == {step: {"scored"} for step in (0, 2, 8)}
     shutil.rmtree(bench.checkpoints[8].path)
     assert steps(list(made(bench.lab, follow=False))) == [0, 2]
+
+
+def test_a_damaged_manifest_costs_one_checkpoint_and_the_others_are_scored(bench: Bench) -> None:
+    Path(bench.checkpoints[2].path, MANIFEST).write_text('{"format": 1}')
+    found = score(bench.lab, made(bench.lab, follow=False), bench.exams, lambda cells: None)
+    assert {cell.checkpoint.step for cell in found.cells if cell.verdicts is not None} == {0, 8}
+    owed = findings(bench.lab, found, bench.exams, {}, "").owed
+    assert [line for line in owed if line.startswith("step 2 of ") and f"{bench.checkpoints[2].path}/{MANIFEST} is damaged" in line]
+    assert {row.step: {cell.state for cell in row.cells.values()} for row in matrix(bench.lab.study, bench.lab.store)} == {
+        0: {"scored"},
+        2: {"failed"},
+        8: {"scored"},
+    }
+
+
+def test_a_damaged_manifest_of_the_base_model_costs_what_was_not_scored_before(bench: Bench, tmp_path: Path) -> None:
+    start = bench.checkpoints[0]
+    base = Path(shutil.copytree(start.path, tmp_path / "base"))
+    bench.lab.store.write_json(BASES, {start.run: {"fingerprint": start.fingerprint, "path": str(base)}})
+    score(bench.lab, made(bench.lab, follow=False), [exam for exam in bench.exams if exam.name == "sums"], lambda cells: None)
+    (base / MANIFEST).write_text("{")
+    cells = score(bench.lab, made(bench.lab, follow=False), bench.exams, lambda cells: None).cells
+    assert {(cell.checkpoint.step, cell.exam) for cell in cells if cell.verdicts is None} == {(0, "more")}
+    (why,) = [cell.why for cell in cells if cell.verdicts is None]
+    assert f"{base}/{MANIFEST} is damaged" in why
+
+
+def test_a_run_that_has_lost_a_checkpoint_is_waited_for_until_it_is_trained_again(bench: Bench) -> None:
+    finish(bench, steps=[2, 8])
+    shutil.rmtree(bench.checkpoints[8].path)
+    events = list(made(bench.lab, follow=True, patience=SOON))
+    assert steps(events) == [0, 2]
+    assert [event.status for event in events if isinstance(event, Run)] == ["owed"]
+    assert "is owed: train on with" in left_behind([event for event in events if isinstance(event, Run)])
+    assert set(bench.lab.last_steps.values()) == {8}, "the last step is not the last that is there"

@@ -8,13 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sitting import Bench, Open, replies
+from labs import make_datasets
+from sitting import EXAMS, Bench, Open, replies
+from studies import sweep_file
 
 from ray_study import tables
+from ray_study.__main__ import main
+from ray_study.analyze.trajectories import study_trajectories
 from ray_study.capped import at_caps, cap_table
 from ray_study.claims import claim
 from ray_study.grid import planned
 from ray_study.owed import answers_mark, verdicts_mark
+from ray_study.publish import SweepFile
+from ray_study.recall import stored_findings
 from ray_study.rescore import Flip, as_csv, flip_table, rescore
 from ray_study.results import score_cell
 from ray_study.rows import Attempt, GradedAttempt, Problem
@@ -148,6 +154,43 @@ def test_verdicts_of_an_older_version_stay_beside_todays_and_what_flipped_is_tol
     assert (directory / "record.json").is_file()
     again = rescore(scored.lab, ["sums"])
     assert (again.flips, again.judged_anew) == ([], 0)
+
+
+def test_a_checkpoint_with_a_damaged_manifest_is_left_alone_by_name_and_the_others_are_judged_again(scored: Bench) -> None:
+    Path(scored.checkpoints[2].path, "manifest.json").write_text("[]")
+    found = rescore(scored.lab, ["sums", "more"])
+    assert found.num_attempts == 2 * (8 + 12)
+    (line,) = found.left_alone
+    assert line.startswith("step 2 of ")
+    assert "manifest.json is damaged" in line
+
+
+def test_the_report_of_what_is_stored_names_a_damaged_and_a_gone_checkpoint_and_shows_their_points_as_missing(scored: Bench) -> None:
+    store, (run, *_) = scored.lab.store, planned(scored.lab.study)
+    datasets = make_datasets(scored.lab)
+    store.finish(store.workspace("train", run.id), stage="train", mark=run.id, sources=[], facts={"steps": [2, 4, 8]})
+    Path(scored.checkpoints[2].path, "manifest.json").write_text("[]")
+    assert datasets
+    found = stored_findings(SweepFile(study=scored.lab.study, text=""), store, lambda line: None)
+    owed = found.tables.facts["owed"]
+    assert [line for line in owed if line.startswith(f"step 2 of {run.name!r} cannot be scored: ") and "is damaged" in line], owed
+    assert [line for line in owed if line.startswith(f"step 4 of {run.name!r} cannot be scored: ") and "has no manifest.json" in line]
+    (curve, *_) = [each for each in study_trajectories(found.tables) if each.run.id == run.id and each.benchmark == "sums"]
+    assert [point.step for point in curve.points if point.score is None] == [2, 4]
+    assert [point.step for point in curve.points if point.score is not None] == [0, 8]
+
+
+def test_a_lost_checkpoint_is_named_beside_the_scores_under_smaller_caps(
+    scored: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Path(scored.lab.store.root)
+    monkeypatch.setenv("RAY_STUDY_STORAGE", str(store.parent))
+    path = sweep_file(store.parent, {"evaluation/benchmarks": EXAMS, "evaluation/shard_size": 4})
+    Path(scored.checkpoints[2].path, "manifest.json").write_text("[]")
+    assert main(["rescore", str(path), "--cap", "4", "--benchmark", "sums"]) == 0
+    told = capsys.readouterr().out
+    assert f"step 2 of {planned(scored.lab.study)[0].name}: {scored.checkpoints[2].path}/manifest.json is damaged" in told
+    assert "4 scores: " in told
 
 
 def test_new_verdicts_are_not_written_while_another_driver_scores(scored: Bench) -> None:

@@ -76,7 +76,7 @@ def test_deleted_weights_are_not_trained_again_nor_owed_and_another_benchmark_sa
     (run, directory) = bench.checkpoints[2].run, Path(bench.checkpoints[2].path)
     writer = Writer(Path(bench.checkpoints[0].path), directory.parent, trust_remote_code=False)
     assert writer.is_there(2), "a run that is trained on takes it for saved"
-    assert [checkpoint.step for checkpoint in stored_checkpoints(str(directory.parent), run)] == [2, 8]
+    assert [checkpoint.step for checkpoint in stored_checkpoints(bench.lab.store, run)] == [2, 8]
     asked = bench.engines.num_asked
     assert sit(bench) == []
     assert bench.engines.num_asked == asked

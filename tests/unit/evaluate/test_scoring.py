@@ -14,8 +14,11 @@ import pytest
 from sitting import EXAMS, Bench, Open, replies
 
 from ray_study import tables
+from ray_study.claims import claim
 from ray_study.manifests import hash_files, read_manifest, write_manifest
+from ray_study.owed import matrix
 from ray_study.rows import GradedAttempt
+from ray_study.runs import BASES
 from ray_study.serving import PoolUnavailable, Reply, Request, SwapRefused
 from ray_study.store import ClaimLost
 
@@ -186,3 +189,52 @@ def test_a_tokenizers_own_code_runs_where_the_model_is_trusted_and_only_there(
     bench = open_bench({"models/tiny/trust_remote_code": trusted}, start=start)
     assert bench.score(8)["sums"].verdicts is not None
     assert mark.exists() == trusted
+
+
+def states(bench: Bench) -> dict[tuple[int, str], str]:
+    """The state of each cell of the bench's run, as `status` has it."""
+    run = bench.checkpoints[2].run
+    rows = [row for row in matrix(bench.lab.study, bench.lab.store) if row.run.id == run]
+    return {(row.step, name): f"{cell.state} {cell.why}".strip() for row in rows for name, cell in row.cells.items()}
+
+
+def test_a_cell_runs_from_its_first_shard_to_its_verdicts_and_no_other_does(open_bench: Open) -> None:
+    bench = open_bench()
+    bench.lab.store.write_json(BASES, {bench.checkpoints[0].run: {"fingerprint": bench.checkpoints[0].fingerprint, "path": "elsewhere"}})
+    seen: list[dict[tuple[int, str], str]] = []
+
+    def look(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:
+        seen.append(states(bench))
+        return replies(checkpoint, requests)
+
+    bench.engines.answer = look
+    with claim(bench.lab.store, "evaluate"):
+        bench.score(2)
+        assert len(seen) == 5
+        assert seen[0] == {
+            **dict.fromkeys([(step, name) for step in (0, 2, 8) for name in EXAMS], "owed"),
+            **dict.fromkeys([(2, name) for name in EXAMS], "running 0 shards are stored"),
+        }
+        assert {cell for cell, state in seen[-1].items() if state.startswith("running")} == {(2, "sums"), (2, "more")}
+        assert {cell: state for cell, state in states(bench).items() if state != "owed"} == {(2, name): "scored" for name in EXAMS}
+
+        bench.engines.answer = refusing(bench.checkpoints[8].path)  # type: ignore[assignment]
+        bench.score(8)
+        assert {states(bench)[8, name] for name in EXAMS} == {"failed SwapRefused: its checksum is another"}
+    assert not list(Path(bench.lab.store.root).glob("answers-*/sitting-*"))
+
+
+def test_a_sitting_that_was_cut_short_does_not_run_once_its_driver_is_gone(open_bench: Open) -> None:
+    bench = open_bench()
+
+    def full(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bench.engines.answer = full
+    with claim(bench.lab.store, "evaluate"):
+        with pytest.raises(OSError, match="No space"):
+            bench.score(8)
+        assert states(bench)[8, "sums"].startswith("running")
+    assert states(bench)[8, "sums"] == "owed"
+    with claim(bench.lab.store, "evaluate"):
+        assert states(bench)[8, "sums"] == "owed"

@@ -52,6 +52,14 @@ def test_checkpoints_come_in_the_order_of_their_steps(watch: Watch, bench: Bench
     assert _steps(list(watch.new(at_rest=False))) == [2, 4]
 
 
+def test_a_damaged_manifest_costs_one_checkpoint_and_the_run_goes_on(watch: Watch, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    damaged = _write(watch, bench.base, 2)
+    (damaged / MANIFEST).write_text('{"format": 1}')
+    _finish(_write(watch, bench.base, 4))
+    assert _steps(list(watch.new(at_rest=True))) == [4, "finished"]
+    assert f"{damaged}/manifest.json is damaged" in caplog.text
+
+
 def test_a_run_has_finished_when_it_says_so_and_everything_is_there(watch: Watch, bench: Bench) -> None:
     for step in (2, 4):
         _finish(_write(watch, bench.base, step))
