@@ -54,7 +54,7 @@ LAYERS: dict[int, set[str]] = {
         *("plan", "pricing", "plan_datasets", "plan_benchmarks", "plan_power"),
         *("faults", "lengths", "making", "fitting", "status", "owed", "serve"),
         "__main__",
-        *("commands", "checks", "same_items", "following", "rescore", "capped", "exam_only"),
+        *("commands", "checks", "same_items", "following", "rescore", "capped", "exam_only", "suites"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}

@@ -29,7 +29,10 @@ SURFACE = {
     "plan": [*COMMON, "SWEEP"],
     "check": [*COMMON, "SWEEP"],
     "run": [*COMMON, "SWEEP", "--train-only"],
-    "evaluate": [*COMMON, "SWEEP", "--follow", "--json", "--model", "--step-folders", "--suite", "--trust-remote-code"],
+    "evaluate": [
+        *(*COMMON, "SWEEP", "--follow", "--json", "--model", "--step-folders", "--suite", "--trust-remote-code"),
+        *("--gpus", "--judges", "--protocol", "--replicas"),
+    ],
     "rescore": [*COMMON, "SWEEP", "--benchmark", "--cap"],
     "serve": [*COMMON, "CHECKPOINT", "--gpus", "--host", "--max-model-len", "--port"],
     "status": [*COMMON, "SWEEP"],
