@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_study import results
+from ray_study.checks.at_work import judges_are_there
 from ray_study.claims import claim
 from ray_study.config import Study
 from ray_study.evaluate import Cell, exams, keep_lists, sit
@@ -50,10 +51,11 @@ def evaluate(study: Study, store: Store, models: Sequence[Named], progress: Call
     """The scores of each model at each exam, and why cells have none.
 
     Raises:
-        ValueError: a model cannot be had, the exams cannot be loaded, or another driver works on the store.
+        ValueError: a model or a judge cannot be had, the exams cannot be loaded, or another driver works on the store.
     """
     with claim(store, "evaluate"), open_lab(study, store, progress, "evaluate") as lab:
         suite = exams(study, partial(load_problems, lab))
+        judges_are_there(lab, suite)
         keep_lists(store, suite, study.seed)
         by_name = {exam.name: exam for exam in suite}
         scores: list[Score] = []

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -33,6 +34,22 @@ def download(hub: str, revision: str | None, folder: str = "") -> str:
         # A pattern's `*` crosses folders, and beside a model its folders may hold others.
         wanted, others = [f"{below}{pattern}" for pattern in _HUB_FILES], [f"{below}*/*"]
         return str(snapshot_download(hub, revision=revision, allow_patterns=wanted, ignore_patterns=others))
+
+
+def look_up(hub: str, revision: str | None) -> None:
+    """Nothing, where the Hub gives a model's config, or it is on this machine: its weights can be had too.
+
+    Raises:
+        ValueError: as `download`, or it is no model.
+    """
+    name = f"model {hub}@{revision or 'main'}"
+    with hub_errors(name):
+        try:
+            hf_hub_download(hub, "config.json", revision=revision)
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError as error:
+            raise ValueError(f"{name} has no config.json: expected a model in Hugging Face layout") from error
 
 
 @contextmanager

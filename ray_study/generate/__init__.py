@@ -4,6 +4,7 @@ from ray_study.generate.asking import Asked, Asking, Shard, ask, shards, stable_
 from ray_study.generate.chat_completion import Usage, prompt_hash
 from ray_study.generate.cutting import Cut, Round, Rule, cuts
 from ray_study.generate.endpoint import Answered, EndpointUnavailable, Server, TryFailed, key_of
+from ray_study.generate.model_list import Listed, look_for_model
 from ray_study.generate.progress import Meter
 from ray_study.generate.recorded import Matching
 from ray_study.generate.solver import solver_attempts
@@ -16,6 +17,7 @@ __all__ = [
     "Cut",
     "EndpointUnavailable",
     "Fact",
+    "Listed",
     "Matching",
     "Meter",
     "Round",
@@ -28,6 +30,7 @@ __all__ = [
     "ask",
     "cuts",
     "key_of",
+    "look_for_model",
     "prompt_hash",
     "read_facts",
     "shards",

@@ -115,18 +115,13 @@ class Server:
         Raises:
             ValueError: the key cannot be a header's value.
         """
-        if key is not None and not (key.isascii() and key.isprintable() and key):
-            # http.client would say so too, and show it.
-            raise ValueError(
-                f"the key in {endpoint.key_from} is empty or has characters that no header may hold; set it again, on one line"
-            )
+        check_key(endpoint, key)
         self.requests_at_once = endpoint.requests_at_once
         self.name = endpoint.public_url
         self._endpoint, self._key = endpoint, key
         self._first_wait_seconds = first_wait_seconds
         self._stopped = threading.Event()
-        # A redirect would take the key to another host.
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = urllib.request.build_opener(NoRedirect)
 
     def attempt(self, problem: Problem, sample: int, asking: Asking) -> Attempt:
         """The server's answer, as `answered` gives it, without what it cost."""
@@ -186,7 +181,7 @@ class Server:
 
     def _post(self, body: dict[str, Any], path: str) -> object:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "ray-study"}
-        request = urllib.request.Request(_address(self._endpoint.url, path), data=json.dumps(body).encode(), headers=headers, method="POST")
+        request = urllib.request.Request(address(self._endpoint.url, path), data=json.dumps(body).encode(), headers=headers, method="POST")
         if self._key is not None:
             request.add_unredirected_header("Authorization", f"Bearer {self._key}")
         try:
@@ -256,12 +251,22 @@ class Server:
         return " ".join(text.split())[:400] or "no reason given"
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+def check_key(endpoint: Endpoint, key: str | None) -> None:
+    """Nothing, where the key can be a header's value; ValueError otherwise, which does not show it."""
+    if key is not None and not (key.isascii() and key.isprintable() and key):
+        # http.client would say so too, and show it.
+        raise ValueError(f"the key in {endpoint.key_from} is empty or has characters that no header may hold; set it again, on one line")
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the key to another host."""
+
     def redirect_request(self, *_: Any) -> None:
         """Nothing: the redirect comes back as an error."""
 
 
-def _address(url: str, path: str) -> str:
+def address(url: str, path: str) -> str:
+    """The address of something below a server's own, with what that asks for behind a `?`."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 
