@@ -51,7 +51,7 @@ LAYERS: dict[int, set[str]] = {
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
         *("runs", "results", "retention", "publish", "descriptions", "recall", "working", "engines", "study"),
-        *("plan", "pricing", "plan_datasets", "plan_benchmarks", "plan_power"),
+        *("plan", "pricing", "plan_datasets", "plan_benchmarks", "plan_judges", "plan_power"),
         *("faults", "lengths", "making", "fitting", "status", "owed", "serve"),
         "__main__",
         *("commands", "checks", "same_items", "following", "rescore", "capped", "exam_only", "suites"),
