@@ -34,7 +34,7 @@ SURFACE = {
         *("--gpus", "--judges", "--protocol", "--replicas"),
     ],
     "rescore": [*COMMON, "SWEEP", "--benchmark", "--cap"],
-    "serve": [*COMMON, "CHECKPOINT", "--gpus", "--host", "--max-model-len", "--port"],
+    "serve": [*COMMON, "CHECKPOINT", "--gpus", "--host", "--max-model-len", "--port", "--trust-remote-code"],
     "status": [*COMMON, "SWEEP"],
     "report": [*COMMON, "SWEEP"],
     "compare": [*COMMON, "A", "B", "--allow-mixed-conditions", "--out", "--runs-a", "--runs-b"],
