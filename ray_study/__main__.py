@@ -148,9 +148,10 @@ def _ui(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     # As in `_run`: a tokenizer is loaded, and the engine's settings.
     from ray_study import serve  # noqa: PLC0415
+    from ray_study.serving.openai_server import Served  # noqa: PLC0415
 
     address = (options.host, options.port)
-    how = serve.Served(max_model_len=options.max_model_len, trust_remote_code=options.trust_remote_code)
+    how = Served(max_model_len=options.max_model_len, trust_remote_code=options.trust_remote_code)
     command = serve.resolve(options.checkpoint, address=address, gpus=options.gpus, how=how)
     serve.serve(command, address, progress_for_people(quiet=options.quiet))
     return DONE

@@ -104,7 +104,7 @@ def judge_lines(study: Study, found: Sequence[JudgePrice]) -> Iterator[str]:
     yield from (_line(study, name, judge) for name, judge in study.judges.items())
     if not found:
         return
-    rows = [("judging, at most", "requests", "tokens in", "tokens out", "dollars")]
+    rows: list[tuple[str, ...]] = [("judging, at most", "requests", "tokens in", "tokens out", "dollars")]
     rows += [
         (each.judge, *(_count(count) for count in (each.num_requests, each.input_tokens, each.output_tokens)), _money(each.dollars))
         for each in found

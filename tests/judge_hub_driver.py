@@ -1,4 +1,4 @@
-"""A process that looks for judges of the Hub of `HF_ENDPOINT`, as a run does first: writes a line with what the check found of each."""
+"""A process that looks for judges of the Hub of `HF_ENDPOINT`, as a run does first: reads a name a line, writes what the check found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ JUDGED = {
 
 if __name__ == "__main__":
     lab = make_lab(Path(sys.argv[1]), SMALL)
-    for name in sys.argv[2:]:
-        judged = dataclasses.replace(lab, study=study({**SMALL, **JUDGED, "models/grader": {"hub": name}}))
+    for line in sys.stdin:
+        judged = dataclasses.replace(lab, study=study({**SMALL, **JUDGED, "models/grader": {"hub": line.strip()}}))
         finding = outside.judge_reachable(at_work(judged, make_exams(judged)))
         sys.stdout.write(json.dumps([finding.state, finding.stops, finding.sentence]) + "\n")
+        sys.stdout.flush()

@@ -60,10 +60,10 @@ def _there(subject: Subject, name: str, probes: Mapping[str, Outside]) -> Findin
     looked = wanted.probe(subject, needing)
     if looked.faults:
         return failed(looked.faults, stops=True)
-    unseen = f"not looked at: {named(looked.unseen)}" if looked.unseen else ""
-    if unseen and not looked.seen:
-        return unknown(unseen)
-    return passed(f"the {name} of {named(needing)} is there" + (f"; {unseen}" if unseen else ""))
+    left = f"not looked at: {named(looked.unseen)}" if looked.unseen else ""
+    if left and not looked.seen:
+        return unknown(left)
+    return passed(f"the {name} of {named(needing)} is there" + (f"; {left}" if left else ""))
 
 
 def protocol_differences(subject: Subject) -> Finding:

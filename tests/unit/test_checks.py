@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -353,14 +354,29 @@ def test_a_judge_of_the_hub_that_is_misspelt_gated_or_no_model_stops_a_run_and_i
         "owner/data": Repository(revisions={"main": {"train.parquet": b""}}),
     }
     names = ["owner/judge", "owner/juge", "owner/gated", "owner/data"]
-    with hub(repositories) as running:
-        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
-        paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "HF_ENDPOINT": running.url, "HF_HOME": str(tmp_path / "home")}
-        command = [sys.executable, "-m", "judge_hub_driver", str(tmp_path), *names]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **quiet, **paths}, check=False, cwd=tmp_path)
+    quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+    paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "HF_HOME": str(tmp_path / "home")}
+    with ExitStack() as closing:
+        serving_hub = closing.enter_context(ExitStack())
+        running = serving_hub.enter_context(hub(repositories))
+        environment = {**os.environ, **quiet, **paths, "HF_ENDPOINT": running.url}
+        command = [sys.executable, "-m", "judge_hub_driver", str(tmp_path)]
+        looking = closing.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path)
+        )
+        assert looking.stdin is not None
+        assert looking.stdout is not None
+
+        def said_of(name: str) -> list[Any]:
+            print(name, file=looking.stdin, flush=True)
+            # Libraries say something as they load.
+            return next(list(json.loads(line)) for line in looking.stdout if line.startswith('["'))
+
+        said = {name: said_of(name) for name in names}
         fetched = [file.rpartition("/")[2] for file in running.fetched]
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = dict(zip(names, map(json.loads, done.stdout.splitlines()[-4:]), strict=True))
+        serving_hub.close()
+        assert said_of("owner/judge") == said["owner/judge"], "its config is on this machine"
+        away = said_of("owner/another")
     assert said["owner/judge"] == ["pass", False, "the judge of sums is there"]
     refused = [said[name] for name in names[1:]]
     assert {(state, stops) for state, stops, _ in refused} == {("fail", True)}
@@ -368,6 +384,7 @@ def test_a_judge_of_the_hub_that_is_misspelt_gated_or_no_model_stops_a_run_and_i
     assert "is not on the Hub, or is private to you; check owner, name" in said["owner/juge"][2]
     assert "is gated: accept its licence on the Hub" in said["owner/gated"][2]
     assert "has no config.json: expected a model in Hugging Face layout" in said["owner/data"][2]
+    assert "model owner/another@main could not be fetched (LocalEntryNotFoundError): no connection to the Hub" in away[2]
     assert fetched == ["config.json"]
 
 

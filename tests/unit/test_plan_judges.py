@@ -54,6 +54,8 @@ def test_thoughts_are_asked_about_apart_and_share_one_cap_with_the_answer() -> N
     assert found.input_tokens == attempts * (around() + around("thought") + 32)
     long = {"evaluation/sampling": {"max_tokens": 50_000}}
     assert price(judged({"harm": EXAM}, long, most_characters=3000)).input_tokens == attempts * (around() + 3000)
+    both = price(judged({"harm": {**EXAM, "judge_thought": True}}, long, most_characters=3000))
+    assert both.input_tokens == attempts * (around() + around("thought") + 2 * 3000)
 
 
 def test_labelled_replies_are_asked_once_and_of_a_judge_that_judges_nothing_none_is() -> None:

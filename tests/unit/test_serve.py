@@ -14,7 +14,8 @@ from ray_study.chat import Chat
 from ray_study.config import Model, Scratch
 from ray_study.manifests import MANIFEST, hash_files, read_manifest, write_manifest
 from ray_study.model_files import prepare
-from ray_study.serve import Served, resolve
+from ray_study.serve import resolve
+from ray_study.serving.openai_server import Served
 
 ADDRESS = ("127.0.0.1", 8123)
 
