@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
-from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -44,12 +44,9 @@ def look_up(hub: str, revision: str | None) -> None:
     """
     name = f"model {hub}@{revision or 'main'}"
     with hub_errors(name):
-        try:
-            hf_hub_download(hub, "config.json", revision=revision)
-        except LocalEntryNotFoundError:
-            raise
-        except EntryNotFoundError as error:
-            raise ValueError(f"{name} has no config.json: expected a model in Hugging Face layout") from error
+        found = Path(snapshot_download(hub, revision=revision, allow_patterns=["config.json"]))
+    if not (found / "config.json").is_file():
+        raise ValueError(f"{name} has no config.json: expected a model in Hugging Face layout")
 
 
 @contextmanager
