@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--port", type=int, default=8000)
             sub.add_argument("--gpus", type=int, default=0, help="tensor parallel size; 0 serves on the CPU")
             sub.add_argument("--max-model-len", type=int, help="positions that the engine keeps; the model's own where it is left out")
+            sub.add_argument("--trust-remote-code", action="store_true", help="let code that comes with the checkpoint run")
         if verb == "assets":
             sub.add_argument("action", choices=["fetch", "list"])
             sub.add_argument("names", nargs="*", metavar="NAME", help="all of them where none is named")
@@ -147,9 +148,11 @@ def _ui(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     # As in `_run`: a tokenizer is loaded, and the engine's settings.
     from ray_study import serve  # noqa: PLC0415
+    from ray_study.serving.openai_server import Served  # noqa: PLC0415
 
     address = (options.host, options.port)
-    command = serve.resolve(options.checkpoint, address=address, gpus=options.gpus, max_model_len=options.max_model_len)
+    how = Served(max_model_len=options.max_model_len, trust_remote_code=options.trust_remote_code)
+    command = serve.resolve(options.checkpoint, address=address, gpus=options.gpus, how=how)
     serve.serve(command, address, progress_for_people(quiet=options.quiet))
     return DONE
 

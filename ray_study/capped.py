@@ -42,8 +42,8 @@ class CapRow:
 def not_comparable(study: Study, benchmarks: Sequence[str]) -> list[str]:
     """Why benchmarks have no score under a smaller cap, a sentence for each.
 
-    Where answers are right or wrong, one that a cap cuts is judged as far as it came. What a judge measures it measures of answers that ended, so that
-    a smaller cap would leave out the long ones, and the numbers under two caps would be of two sets of answers.
+    Where answers are right or wrong, one that a cap cuts is judged as far as it came. What a judge measures it measures of answers that
+    ended, so that a smaller cap would leave out the long ones, and the numbers under two caps would be of two sets of answers.
     """
     judged = {name: study.evaluation.benchmarks[name].judge for name in benchmarks if study.evaluation.benchmarks[name].judge}
     return [

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray_study import plan_judges
 from ray_study.cards import escaped, inline
 from ray_study.config import AXES, Study
 from ray_study.grid import PlannedRun, planned
@@ -77,7 +78,7 @@ def verdict_tags(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def plan_json(study: Study, plan: Plan) -> str:
-    """The plan for machines: what `ray-study plan` says, every run with its axes and settings, and what each benchmark could show."""
+    """The plan for machines: what `plan` says, every run with its settings, what each benchmark could show and judges would cost."""
     runs = [
         {
             "id": run.id,
@@ -91,6 +92,7 @@ def plan_json(study: Study, plan: Plan) -> str:
     checkpoints = study.checkpoints.model_dump(mode="json")
     groups = {name: benchmark.group for name, benchmark in study.evaluation.benchmarks.items()}
     found = {"study": study.name, "lines": plan.lines, "faults": plan.faults, "runs": runs, "power": for_machines(plan.dips)}
+    found["judges"] = plan_judges.for_machines(plan.judges)
     return json.dumps({**found, "checkpoints": checkpoints, "benchmarks": groups}, indent=1, ensure_ascii=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 from huggingface_hub import snapshot_download
@@ -33,6 +34,19 @@ def download(hub: str, revision: str | None, folder: str = "") -> str:
         # A pattern's `*` crosses folders, and beside a model its folders may hold others.
         wanted, others = [f"{below}{pattern}" for pattern in _HUB_FILES], [f"{below}*/*"]
         return str(snapshot_download(hub, revision=revision, allow_patterns=wanted, ignore_patterns=others))
+
+
+def look_up(hub: str, revision: str | None) -> None:
+    """Nothing, where the Hub gives a model's config, or it is on this machine: its weights can be had too.
+
+    Raises:
+        ValueError: as `download`, or it is no model.
+    """
+    name = f"model {hub}@{revision or 'main'}"
+    with hub_errors(name):
+        found = Path(snapshot_download(hub, revision=revision, allow_patterns=["config.json"]))
+    if not (found / "config.json").is_file():
+        raise ValueError(f"{name} has no config.json: expected a model in Hugging Face layout")
 
 
 @contextmanager

@@ -17,9 +17,9 @@ class Budget(Settings):
     """What a judge behind an endpoint may cost over the whole study, earlier runs of it included."""
 
     requests: int | None = Field(None, ge=1)
-    """Most replies that are paid for."""
+    """Most requests that a provider may bill: those that brought a reply, and those that were sent and brought none."""
     dollars: float | None = Field(None, gt=0)
-    """Most money; needs both prices."""
+    """Most money; needs both prices. A request of which nothing came back counts at the most that it can cost."""
     dollars_per_million_input_tokens: float | None = Field(None, ge=0)
     dollars_per_million_output_tokens: float | None = Field(None, ge=0)
 

@@ -12,6 +12,7 @@ from ray_study.grid import PlannedRun, planned
 from ray_study.models import facts, is_gated, needs_remote_code
 from ray_study.plan_benchmarks import benchmark_lines, exam_faults, hub_sets
 from ray_study.plan_datasets import dataset_faults, dataset_lines, nearest_multiples, num_examples, size_faults, teacher_lines
+from ray_study.plan_judges import JudgePrice, judge_lines, judge_prices
 from ray_study.plan_power import SmallestDip, dip_lines, smallest_dips
 from ray_study.problems.labelled import ASSET
 from ray_study.sweep_file import nearest
@@ -29,12 +30,15 @@ class Plan:
     faults: tuple[str, ...]
     dips: tuple[SmallestDip, ...] = ()
     """What each benchmark could show."""
+    judges: tuple[JudgePrice, ...] = ()
+    """What judges behind an endpoint would cost at most."""
 
 
 def plan(study: Study) -> Plan:
     """The plan of a study; `faults` is empty where it can run."""
     saved = [saved_or_none(study, run) for run in planned(study) if run.stage == "sft"]
     dips = smallest_dips(study, saved)
+    judges = judge_prices(study, _num_bases(study), saved)
     lines = [
         f"study {study.name}: {' '.join(study.question.split())}",
         *_fetches(study),
@@ -44,10 +48,10 @@ def plan(study: Study) -> Plan:
         *_runs(study),
         *_scores(study),
         *dip_lines(dips),
-        *_judges(study),
+        *judge_lines(study, judges),
         *_resources(study),
     ]
-    return Plan(lines=tuple(lines), faults=faults_of(study), dips=tuple(dips))
+    return Plan(lines=tuple(lines), faults=faults_of(study), dips=tuple(dips), judges=tuple(judges))
 
 
 def faults_of(study: Study) -> tuple[str, ...]:
@@ -188,18 +192,11 @@ def _hours(study: Study, flops: float, workers: int) -> Iterator[str]:
 
 def _scores(study: Study) -> Iterator[str]:
     runs = [run for run in planned(study) if run.stage == "sft"]
-    return benchmark_lines(study, len({run.model for run in runs}), [saved_or_none(study, run) for run in runs])
+    return benchmark_lines(study, _num_bases(study), [saved_or_none(study, run) for run in runs])
 
 
-def _judges(study: Study) -> Iterator[str]:
-    for name, judge in study.judges.items():
-        who = f"model {judge.model}" if judge.endpoint is None else f"{judge.endpoint.model} at {judge.endpoint.public_url}"
-        uses = [benchmark for benchmark, settings in study.evaluation.benchmarks.items() if name in settings.judge]
-        budget = judge.budget
-        limits = [f"{budget.requests} requests"] if budget is not None and budget.requests is not None else []
-        limits += [f"{budget.dollars:g} dollars"] if budget is not None and budget.dollars is not None else []
-        most = f"at most {' and '.join(limits)}" if limits else "no budget is set" if judge.endpoint is not None else "served here"
-        yield f"judge {name}: {who}, rubric {judge.rubric}, of {', '.join(uses) or 'no benchmark'}; {most}"
+def _num_bases(study: Study) -> int:
+    return len({run.model for run in planned(study) if run.stage == "sft"})
 
 
 def _resources(study: Study) -> Iterator[str]:

@@ -10,14 +10,15 @@ from ray_study.assets import cache_directory
 from ray_study.chat import Chat
 from ray_study.config import Evaluation, Sampling, ServeResources
 from ray_study.manifests import check_files, gone, has_weights, read_manifest
-from ray_study.serving.openai_server import ServerCommand, server_command, write_defaults
+from ray_study.serving.openai_server import Served, ServerCommand, server_command, write_defaults
 
 
-def resolve(checkpoint: str, *, address: tuple[str, int], gpus: int, max_model_len: int | None) -> ServerCommand:
+def resolve(checkpoint: str, *, address: tuple[str, int], gpus: int, how: Served) -> ServerCommand:
     """How the server of a checkpoint is started: its own template and stop ids, and the sampling that evaluation has unless told otherwise.
 
     Raises:
-        ValueError: there is no whole checkpoint in the directory; a file that is damaged is named.
+        ValueError: there is no whole checkpoint in the directory; a file that is damaged is named. Or its tokenizer needs code of its own,
+            which may not run.
     """
     directory = Path(checkpoint).absolute()
     manifest = read_manifest(directory)
@@ -26,10 +27,18 @@ def resolve(checkpoint: str, *, address: tuple[str, int], gpus: int, max_model_l
     check_files(directory, manifest)
     sampling = Evaluation.model_fields["sampling"].default
     assert isinstance(sampling, Sampling)
-    defaults = write_defaults(cache_directory() / "served" / manifest.fingerprint, Chat(directory).stop_ids, sampling)
+    try:
+        chat = Chat(directory, trust_remote_code=how.trust_remote_code)
+    except ValueError as error:
+        if how.trust_remote_code or "trust_remote_code" not in str(error):
+            raise
+        raise ValueError(
+            f"the tokenizer of {directory} runs by code that comes with it; look at that, and add --trust-remote-code if you trust it"
+        ) from error
+    defaults = write_defaults(cache_directory() / "served" / manifest.fingerprint, chat.stop_ids, sampling)
     cpus = 1 if gpus else len(os.sched_getaffinity(0))
     resources = ServeResources(gpus_per_replica=gpus, cpus_per_replica=cpus)
-    return server_command(directory, manifest, resources, address=address, defaults=defaults, max_model_len=max_model_len)
+    return server_command(directory, manifest, resources, address=address, defaults=defaults, how=how)
 
 
 def serve(command: ServerCommand, address: tuple[str, int], progress: Callable[[str], None]) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ray_study import following, results
-from ray_study.checks.at_work import before_spending
+from ray_study.checks.at_work import before_spending, judges_are_there
 from ray_study.claims import claim
 from ray_study.evaluate import Cell, Exam, Sittings, exams, in_rounds, lanes, score_checkpoint
 from ray_study.examples import make_dataset
@@ -87,6 +87,7 @@ def evaluate(file: SweepFile, store: Store, progress: Callable[[str], None], *, 
     """
     with claim(store, "evaluate"), open_lab(file.study, store, _checked(store, progress), "evaluate") as lab:
         suite = exams(lab.study, partial(load_problems, lab))
+        judges_are_there(lab, suite)
         publisher = Publisher(file, store, trains=False)
         publisher.exams(suite)
         found = score(lab, publisher.passing(following.made(lab, follow=follow)), suite, publisher.scored)

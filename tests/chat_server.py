@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,9 +51,14 @@ Answer = Callable[[dict[str, Any], int], Said]
 """(the request's body, how many came before it) -> what is said."""
 
 
+def no_list(path: str, headers: Mapping[str, str]) -> Said:
+    """A server that says nothing of its models."""
+    return Said(status=404, body={})
+
+
 @contextmanager
-def serving(answer: Answer) -> Iterator[ChatServer]:
-    """The server for the length of the block."""
+def serving(answer: Answer, told: Callable[[str, Mapping[str, str]], Said] = no_list) -> Iterator[ChatServer]:
+    """The server for the length of the block; `told` says what a path gives that is only read, such as the list of models."""
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,7 +68,12 @@ def serving(answer: Answer) -> Iterator[ChatServer]:
                 before = len(found.asked)
                 found.asked.append({**body, "path": self.path})
                 found.headers.append(dict(self.headers))
-            said = answer(body, before)
+            self._say(answer(body, before))
+
+        def do_GET(self) -> None:
+            self._say(told(self.path, dict(self.headers)))
+
+        def _say(self, said: Said) -> None:
             found.closing.wait(said.wait_seconds)
             raw = said.raw if said.raw is not None else json.dumps(said.body).encode()
             try:

@@ -51,10 +51,10 @@ LAYERS: dict[int, set[str]] = {
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
         *("runs", "results", "retention", "publish", "descriptions", "recall", "working", "engines", "study"),
-        *("plan", "pricing", "plan_datasets", "plan_benchmarks", "plan_power"),
+        *("plan", "pricing", "plan_datasets", "plan_benchmarks", "plan_judges", "plan_power"),
         *("faults", "lengths", "making", "fitting", "status", "owed", "stored_steps", "serve"),
         "__main__",
-        *("commands", "checks", "same_items", "following", "rescore", "capped", "cut_short", "exam_only"),
+        *("commands", "checks", "same_items", "following", "rescore", "capped", "cut_short", "exam_only", "suites"),
     },
 }
 LAYER = {unit: layer for layer, units in LAYERS.items() for unit in units}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ray_study import materials
-from ray_study.checks import line, look, summary
-from ray_study.checks.finding import Finding, Subject
-from ray_study.checks.subjects import is_loaded_here, renderings
+from ray_study.checks import CHECKS, line, look, summary
+from ray_study.checks.finding import Finding, JudgeModel, Subject
+from ray_study.checks.subjects import is_loaded_here, judge_as_it_is, renderings
 from ray_study.evaluate import Exam
+from ray_study.hub import look_up
 from ray_study.materials import Lab
 
 
@@ -19,14 +21,43 @@ def before_spending(lab: Lab, suite: Sequence[Exam]) -> list[Finding]:
     Raises:
         ValueError: something failed that would spend for nothing; a line for each.
     """
-    findings = look(at_work(lab, suite))
+    findings = _told(lab, look(at_work(lab, suite)))
+    lab.progress(summary(findings))
+    return findings
+
+
+def judges_are_there(lab: Lab, suite: Sequence[Exam]) -> None:
+    """Returns when each judge of the exams has been looked for: for whoever scores what was trained elsewhere, before anything is asked.
+
+    Raises:
+        ValueError: a judge cannot be had; the sentence names it.
+    """
+    exams = {exam.name: exam.items for exam in suite}
+    subject = Subject(
+        study=lab.study,
+        store=lab.store,
+        exams=exams,
+        sets={},
+        renderings={},
+        missing={},
+        progress=lab.progress,
+        judge_model=partial(_judge_model, lab),
+    )
+    _told(lab, look(subject, {"judge_reachable": CHECKS["judge_reachable"]}))
+
+
+def _told(lab: Lab, findings: list[Finding]) -> list[Finding]:
+    """The findings, when those that failed are told.
+
+    Raises:
+        ValueError: something failed that would spend for nothing; a line for each.
+    """
     for finding in findings:
         if finding.state == "fail":
             lab.progress(line(finding))
     stopping = [line(finding) for finding in findings if finding.state == "fail" and finding.stops]
     if stopping:
         raise ValueError("\n".join(stopping))
-    lab.progress(summary(findings))
     return findings
 
 
@@ -49,4 +80,30 @@ def at_work(lab: Lab, suite: Sequence[Exam]) -> Subject:
     sets = {name: rows for name, (_, rows) in lab.loaded.items()}
     asked = renderings(lab.study, lambda name: Path(materials.base_directory(lab, name)), missing)
     exams = {exam.name: exam.items for exam in suite}
-    return Subject(study=lab.study, store=lab.store, exams=exams, sets=sets, renderings=asked, missing=missing, progress=lab.progress)
+    return Subject(
+        study=lab.study,
+        store=lab.store,
+        exams=exams,
+        sets=sets,
+        renderings=asked,
+        missing=missing,
+        progress=lab.progress,
+        judge_model=partial(_judge_model, lab),
+    )
+
+
+def _judge_model(lab: Lab, name: str, rewards: bool) -> JudgeModel:
+    """A model that judges, prepared as swept ones are; of one of the Hub that is not on this machine yet, its config is looked up.
+
+    Its weights may be many times a student's, and are fetched when it is first asked: accelerators would wait for them here.
+
+    Raises:
+        ValueError: it cannot be had.
+    """
+    found, model = judge_as_it_is(lab.study, lab.cache, name, rewards), lab.study.models[name]
+    if found.directory is not None:
+        return found
+    if model.hub is not None:
+        look_up(model.hub, model.revision)
+        return JudgeModel()
+    return JudgeModel() if model.path is not None else JudgeModel(directory=Path(materials.base_directory(lab, name)))

@@ -39,6 +39,16 @@ class Rendering:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeModel:
+    """A model that is served as a judge, as far as it can be looked at now."""
+
+    directory: Path | None = None
+    """Where its tokenizer is; None where only its being there could be seen, or nothing."""
+    unseen: str = ""
+    """Why it could not be looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """A study as checks see it. What could not be had without a download or much work is named with the reason."""
 
@@ -53,6 +63,20 @@ class Subject:
     missing: Mapping[str, str]
     """Why a set of problems or a model could not be looked at, by a phrase that names it."""
     progress: Callable[[str], None]
+    judge_model: Callable[[str, bool], JudgeModel]
+    """(a name of `models`, whether it is a reward model) -> the model; ValueError says why it cannot be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What was found of something that benchmarks need."""
+
+    faults: Sequence[str] = ()
+    """A sentence for each thing that cannot be had now."""
+    unseen: Sequence[str] = ()
+    """What could not be looked at, and why."""
+    seen: bool = True
+    """Whether anything of it was."""
 
 
 def passed(sentence: str) -> Finding:

@@ -5,22 +5,18 @@ Whatever else is needed enters which benchmarks need it, and a function that loo
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from ray_study import generate, verify
+from ray_study import verify
 from ray_study.benchmarks import differences
-from ray_study.checks.finding import Finding, Subject, because, failed, named, not_applicable, passed, unknown
-from ray_study.config import Benchmark, Endpoint, Study
+from ray_study.checks.finding import Finding, Looked, Subject, because, failed, named, not_applicable, passed, unknown
+from ray_study.checks.judges import look_for_judges
+from ray_study.config import Benchmark
 from ray_study.rows import Problem
 
-REACH_SECONDS = 5.0
-"""How long a judge's server may take to accept a connection."""
-
-Probe = Callable[[Study, Sequence[str]], Sequence[str]]
-"""(the study, the benchmarks that need it) -> a sentence for each thing that cannot be had now; none where all can."""
+Probe = Callable[[Subject, Sequence[str]], Looked]
+"""(what is checked, the benchmarks that need it) -> what was found of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,40 +28,20 @@ class Outside:
     probe: Probe
 
 
-def _sandbox_faults(study: Study, needing: Sequence[str]) -> list[str]:
-    del study, needing
-    return list(verify.missing(["code"]).values())
-
-
-def _judge_faults(study: Study, needing: Sequence[str]) -> list[str]:
-    """Judges elsewhere that do not answer. One that is served here is started when it is first asked."""
-    names = dict.fromkeys(judge for exam in needing for judge in study.evaluation.benchmarks[exam].judge)
-    return [fault for name in names if (fault := _endpoint_fault(name, study.judges[name].endpoint))]
-
-
-def _endpoint_fault(name: str, endpoint: Endpoint | None) -> str:
-    if endpoint is None:
-        return ""
-    place = urlsplit(endpoint.url)
-    try:
-        generate.key_of(endpoint.key_from)
-        socket.create_connection((place.hostname or "", place.port or (443 if place.scheme == "https" else 80)), REACH_SECONDS).close()
-    except ValueError as error:
-        return f"judge {name}: {error}"
-    except OSError as error:
-        return f"judge {name} at {place.hostname} does not answer ({error}); start it, or mend judges.{name}.endpoint.url"
-    return ""
+def _sandbox(subject: Subject, needing: Sequence[str]) -> Looked:
+    del subject, needing
+    return Looked(faults=tuple(verify.missing(["code"]).values()))
 
 
 PROBES: dict[str, Outside] = {
-    "judge": Outside(needed=lambda benchmark, items: bool(benchmark.judge), probe=_judge_faults),
-    "sandbox": Outside(needed=lambda benchmark, items: any(item.kind == "code" for item in items), probe=_sandbox_faults),
+    "judge": Outside(needed=lambda benchmark, items: bool(benchmark.judge), probe=look_for_judges),
+    "sandbox": Outside(needed=lambda benchmark, items: any(item.kind == "code" for item in items), probe=_sandbox),
 }
 """Each thing from outside by its name."""
 
 
 def judge_reachable(subject: Subject) -> Finding:
-    """Whether the judge of each benchmark that needs one answers."""
+    """Whether the judge of each benchmark that needs one is there: a server that takes the key and knows the model, or a model's files."""
     return _there(subject, "judge", PROBES)
 
 
@@ -81,8 +57,13 @@ def _there(subject: Subject, name: str, probes: Mapping[str, Outside]) -> Findin
     if not needing:
         unseen = [exam for exam in benchmarks if exam not in subject.exams]
         return unknown(because(subject, "its items are not at hand")) if unseen else not_applicable(f"no benchmark needs a {name}")
-    faults = wanted.probe(subject.study, needing)
-    return failed(faults, stops=True) if faults else passed(f"the {name} of {named(needing)} is there")
+    looked = wanted.probe(subject, needing)
+    if looked.faults:
+        return failed(looked.faults, stops=True)
+    left = f"not looked at: {named(looked.unseen)}" if looked.unseen else ""
+    if left and not looked.seen:
+        return unknown(left)
+    return passed(f"the {name} of {named(needing)} is there" + (f"; {left}" if left else ""))
 
 
 def protocol_differences(subject: Subject) -> Finding:

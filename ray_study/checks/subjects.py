@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ray_study import assets, problems
 from ray_study.chat import Chat
-from ray_study.checks.finding import Rendering, Subject
+from ray_study.checks.finding import JudgeModel, Rendering, Subject
 from ray_study.chosen import subset
 from ray_study.config import Problems, Study
 from ray_study.grid import problems_literal
-from ray_study.prepared import prepared
+from ray_study.prepared import files_of, prepared
 from ray_study.problems import SOURCES, local_sources
 from ray_study.rows import Problem
 from ray_study.store import Store, fingerprint
@@ -46,7 +47,34 @@ def as_it_is(study: Study, store: Store, progress: Callable[[str], None]) -> Sub
         if benchmark.problems in sets
     }
     asked = renderings(study, lambda name: _prepared(study, name), missing)
-    return Subject(study=study, store=store, exams=exams, sets=sets, renderings=asked, missing=missing, progress=progress)
+    return Subject(
+        study=study,
+        store=store,
+        exams=exams,
+        sets=sets,
+        renderings=asked,
+        missing=missing,
+        progress=progress,
+        judge_model=partial(judge_as_it_is, study, assets.cache_directory()),
+    )
+
+
+def judge_as_it_is(study: Study, cache: Path, name: str, rewards: bool) -> JudgeModel:
+    """A model that judges, as far as it is on this machine; nothing is made.
+
+    Raises:
+        ValueError: it is a directory and holds no model, or a reward model that comes from elsewhere than the Hub or a directory.
+    """
+    model = study.models[name]
+    if rewards and model.hub is None:
+        if model.path is None:
+            raise ValueError("a reward model comes from `hub` or `path`: assets and random weights are language models")
+        files_of(Path(model.path))
+        return JudgeModel(directory=Path(model.path))
+    found = None if rewards else prepared(model, name, cache)
+    if found is None and (model.hub is not None or (model.asset is not None and not assets.is_cached(model.asset))):
+        return JudgeModel(unseen=NOT_PREPARED)
+    return JudgeModel(directory=found)
 
 
 def _prepared(study: Study, name: str) -> Path | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ray_study import sweep_file
+from ray_study.benchmarks import ProtocolName
 from ray_study.commands.common import DONE, OWED, open_store, progress_for_people, storage_of
 from ray_study.config import Study
 from ray_study.store import Store
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="a sweep file; left out with --model")
     parser.add_argument("--model", metavar="MODEL", help="a model that `evaluate --model` has asked, said in the same way")
     parser.add_argument("--suite", metavar="SUITE", help="the suite that it was asked")
+    parser.add_argument("--protocol", choices=get_args(ProtocolName), help="as it was said to `evaluate`")
+    parser.add_argument("--judges", metavar="FILE", help="as it was said to `evaluate`")
     parser.add_argument("--step-folders", action="store_true", help="each stepNNN folder of the model")
     parser.add_argument("--trust-remote-code", action="store_true", help="let code that comes with the model run")
     parser.add_argument("--benchmark", action="append", metavar="BENCHMARK", help="only this one; may be said again for more")
@@ -93,7 +96,7 @@ def _subject(options: argparse.Namespace) -> _Subject:
 
 
 def _study(options: argparse.Namespace) -> _Subject:
-    stray = [name for name in ("suite", "step_folders", "trust_remote_code") if getattr(options, name)]
+    stray = [name for name in ("suite", "protocol", "judges", "step_folders", "trust_remote_code") if getattr(options, name)]
     if stray:
         raise ValueError(f"--{stray[0].replace('_', '-')} goes with --model, not with a sweep file")
     study, sweep = sweep_file.read(options.sweep), options.sweep
@@ -105,12 +108,14 @@ def _any_model(options: argparse.Namespace) -> _Subject:
     if options.suite is None:
         raise ValueError("--model goes with --suite")
     # Not at the top, as in `rescore`.
-    from ray_study import exam_only, places  # noqa: PLC0415
+    from ray_study import exam_only, places, suites  # noqa: PLC0415
 
-    suite, settings = exam_only.read_suite(options.suite)
+    suite, settings = suites.read_suite(options.suite, suites.Said(protocol=options.protocol, judges=options.judges))
     models = places.find_models(options.model, settings, step_folders=options.step_folders, trust=options.trust_remote_code)
     study = exam_only.study_of(suite, models)
-    said = f"ray-study evaluate --model {options.model} --suite {options.suite}{' --step-folders' if options.step_folders else ''}"
+    more = "".join(f" --{name} {value}" for name in ("protocol", "judges") if (value := getattr(options, name)))
+    more += " --step-folders" if options.step_folders else ""
+    said = f"ray-study evaluate --model {options.model} --suite {options.suite}{more}"
     return _Subject(study=study, store=Store(storage_of(study.storage), study.name), first=f"score it first: {said}", show=said)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from ray_study import generate
@@ -13,8 +14,8 @@ from ray_study.config import Sampling
 from ray_study.evaluate.answering import answer_shards
 from ray_study.evaluate.questions import Question, clipped, fitted
 from ray_study.evaluate.rewards import reward_sources, score_shards
-from ray_study.generate import Answered, Asking, EndpointUnavailable, Server
-from ray_study.judge_settings import Judge
+from ray_study.generate import Answered, Asking, EndpointUnavailable, Server, TryFailed
+from ray_study.judge_settings import Budget, Judge
 from ray_study.ledger import BudgetSpent, Ledger, Paid, Worst
 from ray_study.manifests import digest, read_manifest
 from ray_study.materials import Lab, base_directory, ledger
@@ -132,7 +133,7 @@ def _by_server(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], work
 
     def ask(problem: Problem) -> Attempt:
         try:
-            return _reply(problem, asking, judge, book, server.answered)
+            return _reply(problem, asking, judge, book, server)
         except BudgetSpent as error:
             raise BudgetSpent(f"judge {name}, before {problem.id}: {error}; raise judges.{name}.budget and run again") from error
         except EndpointUnavailable as error:
@@ -151,16 +152,34 @@ def _by_server(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], work
             raise
 
 
-def _reply(problem: Problem, asking: Asking, judge: Judge, book: Ledger, answered: Callable[[Problem, int, Asking], Answered]) -> Attempt:
-    """The reply from the book, or from the server and then in the book."""
+def _reply(problem: Problem, asking: Asking, judge: Judge, book: Ledger, server: Server) -> Attempt:
+    """The reply from the book, or from the server and then in the book, with every try that brought none."""
     known = book.find(generate.prompt_hash(problem, asking))
     if known is not None:
         return dataclasses.replace(known, problem_id=problem.id, sample=0, seed=asking.seed(problem, 0))
     worst = Worst(input_tokens=len(problem.prompt.encode()) + SPARE_TOKENS, output_tokens=asking.sampling.max_tokens)
-    with book.paying(judge.budget, worst) as pay:
-        got = answered(problem, 0, asking)
+    return server.answered(problem, 0, asking, partial(_pay, book, judge.budget, worst)).attempt
+
+
+def _pay(book: Ledger, budget: Budget | None, worst: Worst, ask: Callable[[], Answered]) -> Answered:
+    """What one try brought, once the book has what it cost."""
+    with book.trying(budget, worst) as request:
+        try:
+            got = ask()
+        except TryFailed as error:
+            if error.billed is None:
+                request.unbilled()
+            else:
+                request.unanswered(input_tokens=error.billed.input_tokens, output_tokens=error.billed.output_tokens)
+            raise
+        except ValueError:
+            # It was refused, as for its key, and so will be the next.
+            request.unbilled()
+            raise
         # Who does not say what it took is taken to have taken the most.
-        took = worst.input_tokens if got.input_tokens is None else got.input_tokens
-        out = got.attempt.num_tokens or (0 if got.attempt.finish_reason == "refused" else worst.output_tokens)
-        pay(Paid(attempt=got.attempt, input_tokens=took, output_tokens=out))
-    return got.attempt
+        into, out = got.usage.input_tokens, got.usage.output_tokens
+        took = worst.input_tokens if into is None else into
+        # A text of no token is one that nobody counted.
+        made = worst.output_tokens if out is None or (got.attempt.text and not out) else out
+        request.paid(Paid(attempt=got.attempt, input_tokens=took, output_tokens=made))
+    return got

@@ -1,9 +1,10 @@
 """Problems and a teacher make attempts. What drives them over a cluster is imported from `driving`, so that words come without Ray."""
 
 from ray_study.generate.asking import Asked, Asking, Shard, ask, shards, stable_seed
-from ray_study.generate.chat_completion import prompt_hash
+from ray_study.generate.chat_completion import Usage, prompt_hash
 from ray_study.generate.cutting import Cut, Round, Rule, cuts
-from ray_study.generate.endpoint import Answered, EndpointUnavailable, Server, key_of
+from ray_study.generate.endpoint import Answered, EndpointUnavailable, Server, TryFailed, key_of
+from ray_study.generate.model_list import Listed, look_for_model
 from ray_study.generate.progress import Meter
 from ray_study.generate.recorded import Matching
 from ray_study.generate.solver import solver_attempts
@@ -16,6 +17,7 @@ __all__ = [
     "Cut",
     "EndpointUnavailable",
     "Fact",
+    "Listed",
     "Matching",
     "Meter",
     "Round",
@@ -23,9 +25,12 @@ __all__ = [
     "Server",
     "Shard",
     "Tally",
+    "TryFailed",
+    "Usage",
     "ask",
     "cuts",
     "key_of",
+    "look_for_model",
     "prompt_hash",
     "read_facts",
     "shards",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ray_study.generate.asking import NOT_ASKED, Asking
@@ -30,6 +31,14 @@ _ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 class BadReply(RuntimeError):
     """An answer that is no chat completion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The tokens of a request as the server counted them; None where it does not say."""
+
+    input_tokens: int | None
+    output_tokens: int | None
 
 
 def messages(problem: Problem, asking: Asking) -> list[dict[str, str]]:
@@ -82,8 +91,6 @@ def reply_attempt(reply: object, problem: Problem, sample: int, asking: Asking, 
     message, ended = {"content": choice["text"]} if asking.completes else choice["message"], choice.get("finish_reason")
     if ended not in _ENDS:
         return refused_attempt(f"the server ended it with {ended!r}", problem, sample, asking, model)
-    usage = reply.get("usage")
-    counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
     reported = {key: reply[key] for key in ("model", "system_fingerprint") if isinstance(reply.get(key), str)}
     return _attempt(
         problem,
@@ -92,17 +99,18 @@ def reply_attempt(reply: object, problem: Problem, sample: int, asking: Asking, 
         model,
         text=_text(message, ended),
         # 0 is "nobody counted", as for the solver.
-        num_tokens=counted if isinstance(counted, int) and counted >= 0 else 0,
+        num_tokens=usage_of(reply).output_tokens or 0,
         finish_reason=_ENDS[ended],
         conditions=json.dumps({"engine": "endpoint", **reported}, sort_keys=True),
     )
 
 
-def prompt_tokens(reply: object) -> int | None:
-    """Tokens of the prompt as the server counted them; None where it does not say."""
+def usage_of(reply: object) -> Usage:
+    """What an answer says that it took, whether or not it is a completion."""
     usage = reply.get("usage") if isinstance(reply, dict) else None
-    counted = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    return counted if isinstance(counted, int) and counted >= 0 else None
+    found = [usage.get(key) if isinstance(usage, dict) else None for key in ("prompt_tokens", "completion_tokens")]
+    into, out = [count if isinstance(count, int) and count >= 0 else None for count in found]
+    return Usage(input_tokens=into, output_tokens=out)
 
 
 def prompt_hash(problem: Problem, asking: Asking) -> str:

@@ -14,13 +14,15 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ray_study.config import Endpoint
 from ray_study.generate.asking import Asking
-from ray_study.generate.chat_completion import BadReply, fault_of, path_of, payload, prompt_tokens, refused_attempt, reply_attempt
+from ray_study.generate.chat_completion import BadReply, Usage, fault_of, path_of, payload, refused_attempt, reply_attempt, usage_of
 from ray_study.rows import Attempt, Problem
 
 log = logging.getLogger(__name__)
@@ -42,11 +44,20 @@ class EndpointUnavailable(RuntimeError):
     """The server was away, busy or talked nonsense, again and again; shards that are whole stay."""
 
 
-class _Again(RuntimeError):
-    """A failure that may pass, and how long the server asks to wait."""
+class TryFailed(RuntimeError):
+    """One try that brought no attempt, for a reason that may pass."""
 
-    def __init__(self, fault: str, said_seconds: float | None = None) -> None:
+    def __init__(self, fault: str, *, billed: Usage | None, said_seconds: float | None = None) -> None:
+        """Says what went wrong.
+
+        Args:
+            fault: in words.
+            billed: the tokens that a provider may bill all the same, as far as it said; None where nothing is billed, since the request
+                never went out whole, or was answered by the status of a server that is busy or broken.
+            said_seconds: how long the server asks to wait.
+        """
         super().__init__(fault)
+        self.billed = billed
         self.said_seconds = said_seconds
 
 
@@ -62,8 +73,16 @@ class Answered:
     """An attempt and what it took."""
 
     attempt: Attempt
-    input_tokens: int | None
-    """Of the prompt; None where the server does not say."""
+    usage: Usage
+    """None of it where the server refused the request."""
+
+
+Once = Callable[[Callable[[], Answered]], Answered]
+"""What makes one try: it calls what it is given and hands on what comes back or is raised; whoever pays counts there."""
+
+
+def _once(ask: Callable[[], Answered]) -> Answered:
+    return ask()
 
 
 def key_of(variable: str | None) -> str | None:
@@ -96,25 +115,26 @@ class Server:
         Raises:
             ValueError: the key cannot be a header's value.
         """
-        if key is not None and not (key.isascii() and key.isprintable() and key):
-            # http.client would say so too, and show it.
-            raise ValueError(
-                f"the key in {endpoint.key_from} is empty or has characters that no header may hold; set it again, on one line"
-            )
+        check_key(endpoint, key)
         self.requests_at_once = endpoint.requests_at_once
         self.name = endpoint.public_url
         self._endpoint, self._key = endpoint, key
         self._first_wait_seconds = first_wait_seconds
         self._stopped = threading.Event()
-        # A redirect would take the key to another host.
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = urllib.request.build_opener(NoRedirect)
 
     def attempt(self, problem: Problem, sample: int, asking: Asking) -> Attempt:
         """The server's answer, as `answered` gives it, without what it cost."""
         return self.answered(problem, sample, asking).attempt
 
-    def answered(self, problem: Problem, sample: int, asking: Asking) -> Answered:
+    def answered(self, problem: Problem, sample: int, asking: Asking, once: Once = _once) -> Answered:
         """The server's answer and the tokens that it took; one that it refuses to be asked is an attempt with its reason.
+
+        Args:
+            problem: what is asked.
+            sample: which of its attempts.
+            asking: how.
+            once: makes each try; what it raises, but `TryFailed`, ends them.
 
         Raises:
             EndpointUnavailable: it failed again and again.
@@ -126,15 +146,9 @@ class Server:
             if self._stopped.is_set():
                 raise EndpointUnavailable(f"{self.name}: not asked any more, since another request failed")
             try:
-                start = time.monotonic()
-                reply = self._post(body, path_of(asking))
-                if isinstance(reply, _Refusal):
-                    return Answered(attempt=refused_attempt(reply.why, problem, sample, asking, self._endpoint.model), input_tokens=0)
-                attempt = reply_attempt(reply, problem, sample, asking, self._endpoint.model)
-                return Answered(attempt=replace(attempt, seconds=time.monotonic() - start), input_tokens=prompt_tokens(reply))
-            except (BadReply, _Again) as error:
-                fault = self._clean(str(error))
-                said = error.said_seconds if isinstance(error, _Again) else None
+                return once(partial(self._try, body, problem, sample, asking))
+            except TryFailed as error:
+                fault, said = self._clean(str(error)), error.said_seconds
             log.warning("%s: try %d of %d failed (%s)", self.name, number + 1, MOST_TRIES, fault)
             if number + 1 < MOST_TRIES:
                 self._stopped.wait(self._pause(number, said, body["seed"]))
@@ -147,9 +161,27 @@ class Server:
         """Whoever waits to try again gives up."""
         self._stopped.set()
 
+    def _try(self, body: dict[str, Any], problem: Problem, sample: int, asking: Asking) -> Answered:
+        """The answer to one request.
+
+        Raises:
+            TryFailed: it brought none, and another may.
+            ValueError: as in `answered`.
+        """
+        start = time.monotonic()
+        reply = self._post(body, path_of(asking))
+        if isinstance(reply, _Refusal):
+            refused = refused_attempt(reply.why, problem, sample, asking, self._endpoint.model)
+            return Answered(attempt=refused, usage=Usage(input_tokens=0, output_tokens=0))
+        try:
+            attempt = reply_attempt(reply, problem, sample, asking, self._endpoint.model)
+        except BadReply as error:
+            raise TryFailed(str(error), billed=usage_of(reply)) from error
+        return Answered(attempt=replace(attempt, seconds=time.monotonic() - start), usage=usage_of(reply))
+
     def _post(self, body: dict[str, Any], path: str) -> object:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "ray-study"}
-        request = urllib.request.Request(_address(self._endpoint.url, path), data=json.dumps(body).encode(), headers=headers, method="POST")
+        request = urllib.request.Request(address(self._endpoint.url, path), data=json.dumps(body).encode(), headers=headers, method="POST")
         if self._key is not None:
             request.add_unredirected_header("Authorization", f"Bearer {self._key}")
         try:
@@ -158,23 +190,26 @@ class Server:
         except urllib.error.HTTPError as error:
             with error:
                 return self._no(error)
+        except urllib.error.URLError as error:
+            # So comes what fails before the whole body is sent: the connection was refused, or broke.
+            raise TryFailed(f"{type(error).__name__}: {error}", billed=None) from error
         except (OSError, http.client.HTTPException) as error:
-            raise _Again(f"{type(error).__name__}: {error}") from error
+            raise TryFailed(f"{type(error).__name__}: {error}", billed=usage_of(None)) from error
         try:
             return json.loads(raw)
         except ValueError as error:
-            raise BadReply(f"an answer that is not JSON: {raw[:120]!r}") from error
+            raise TryFailed(f"an answer that is not JSON: {raw[:120]!r}", billed=usage_of(None)) from error
 
     def _no(self, error: urllib.error.HTTPError) -> _Refusal:
         """The refusal of one request.
 
         Raises:
-            _Again: the server is busy.
+            TryFailed: the server is busy.
             ValueError: it takes no request of ours.
         """
         status, text = error.code, self._text(error)
         if status in _AGAIN:
-            raise _Again(f"status {status}: {text}", _retry_after(error))
+            raise TryFailed(f"status {status}: {text}", billed=None, said_seconds=_retry_after(error))
         if status not in _REFUSED:
             raise ValueError(self._cannot(status, text)) from None
         if fault := fault_of(text):
@@ -216,12 +251,22 @@ class Server:
         return " ".join(text.split())[:400] or "no reason given"
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+def check_key(endpoint: Endpoint, key: str | None) -> None:
+    """Nothing, where the key can be a header's value; ValueError otherwise, which does not show it."""
+    if key is not None and not (key.isascii() and key.isprintable() and key):
+        # http.client would say so too, and show it.
+        raise ValueError(f"the key in {endpoint.key_from} is empty or has characters that no header may hold; set it again, on one line")
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the key to another host."""
+
     def redirect_request(self, *_: Any) -> None:
         """Nothing: the redirect comes back as an error."""
 
 
-def _address(url: str, path: str) -> str:
+def address(url: str, path: str) -> str:
+    """The address of something below a server's own, with what that asks for behind a `?`."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 

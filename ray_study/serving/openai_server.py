@@ -25,6 +25,16 @@ class ServerCommand:
     """What clients call the checkpoint."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """How a checkpoint is served, beside what it says itself."""
+
+    max_model_len: int | None = None
+    """Positions that the engine keeps; the model's own where it is None."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the checkpoint may run."""
+
+
 def generation_config(stop_ids: Sequence[int], sampling: Sampling) -> dict[str, object]:
     """What a request that says nothing is answered with: the checkpoint's own ends, and our evaluator's sampling.
 
@@ -44,7 +54,13 @@ def generation_config(stop_ids: Sequence[int], sampling: Sampling) -> dict[str, 
 
 
 def server_command(
-    directory: Path, manifest: Manifest, resources: ServeResources, *, address: tuple[str, int], defaults: Path, max_model_len: int | None
+    directory: Path,
+    manifest: Manifest,
+    resources: ServeResources,
+    *,
+    address: tuple[str, int],
+    defaults: Path,
+    how: Served,
 ) -> ServerCommand:
     """How vLLM's server is started for a checkpoint.
 
@@ -54,21 +70,21 @@ def server_command(
         resources: what the one engine may take.
         address: host and port.
         defaults: a directory with the `generation_config.json` that takes the checkpoint's place.
-        max_model_len: positions; the model's own where it is None.
+        how: how many positions are kept, the model's own where that is not said, and whether code that comes with it may run.
     """
     settings = EngineSettings(
         directory=str(directory),
         dtype=manifest.dtype,
-        max_model_len=max_model_len,
+        max_model_len=how.max_model_len,
         max_num_seqs=resources.max_num_seqs,
         gpus=resources.gpus_per_replica,
         kv_cache_megabytes=resources.kv_cache_megabytes,
         gpu_memory_utilization=resources.gpu_memory_utilization,
-        trust_remote_code=False,
+        trust_remote_code=how.trust_remote_code,
         prefix_caching=resources.prefix_caching,
     )
     host, port = address
-    engine = {name: value for name, value in engine_options(settings).items() if name not in ("model", "trust_remote_code")}
+    engine = {name: value for name, value in engine_options(settings).items() if name != "model"}
     model = directory.name
     arguments = [
         # What `vllm serve` runs; the command itself asks for the version of a package `vllm`, which the build for CPUs is not called.

@@ -15,6 +15,7 @@ import judge_driver
 from chat_server import Said, completion, serving
 
 from ray_study import tables
+from ray_study.ledger import Ledger
 from ray_study.rows import Attempt
 
 ROOT = Path(__file__).parents[2]
@@ -41,9 +42,12 @@ def test_a_killed_driver_asks_only_what_was_on_its_way(tmp_path: Path) -> None:
         judge_driver.ask(server.url, tmp_path)
     times = Counter(body["messages"][0]["content"] for body in server.asked)
     assert sorted(times.values()) == [1] * 10 + [2] * 2, "only the two that nobody had answered were asked again"
+    (book,) = (tmp_path / "small" / "judges").glob("*.jsonl")
+    assert (len(Ledger(book)), Ledger(book).num_requests) == (12, 14), "what was on its way may be billed"
     replies = tables.read(tmp_path / "small" / "judgements-x" / "rows", Attempt)
     assert [reply.problem_id for reply in replies] == [f"p{shard}-{item}/0/answer" for shard in range(3) for item in range(4)]
 
 
 def _paid(root: Path) -> list[str]:
-    return [line for file in (root / "small" / "judges").glob("*.jsonl") for line in file.read_text().splitlines() if line.endswith("}")]
+    lines = [line for file in (root / "small" / "judges").glob("*.jsonl") for line in file.read_text().splitlines()]
+    return [line for line in lines if line.endswith("}") and '"attempt"' in line]

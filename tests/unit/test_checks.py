@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_server import Said, serving
+from hub_server import Repository, hub
 from labs import answer, attempts, make_exams, make_lab
+from programs import ROOT
 from scipy import special
 from studies import study, sweep_file
 
@@ -20,7 +24,8 @@ from ray_study import tables
 from ray_study.__main__ import main
 from ray_study.chat import Chat
 from ray_study.checks import CHECKS, Finding, Subject, as_it_is, look, outside
-from ray_study.checks.at_work import at_work, before_spending
+from ray_study.checks.at_work import at_work, before_spending, judges_are_there
+from ray_study.checks.finding import Looked
 from ray_study.checks.items import beyond, spread_by_chance
 from ray_study.checks.outside import Outside
 from ray_study.config import Benchmark, Study
@@ -203,8 +208,8 @@ def test_a_model_without_a_chat_template_is_named(lab: Lab) -> None:
 def test_what_needs_a_judge_or_a_sandbox_is_looked_for_where_a_benchmark_has_such_items(lab: Lab) -> None:
     subject = subject_of(lab)
 
-    def absent(study: Study, benchmarks: Sequence[str]) -> list[str]:
-        return [f"{name}: the judge at {study.name} does not answer" for name in benchmarks]
+    def absent(subject: Subject, benchmarks: Sequence[str]) -> Looked:
+        return Looked(faults=[f"{name}: the judge at {subject.study.name} does not answer" for name in benchmarks])
 
     def look_for(probes: Mapping[str, Outside]) -> Finding:
         return outside._there(subject, "judge", probes)
@@ -214,7 +219,11 @@ def test_what_needs_a_judge_or_a_sandbox_is_looked_for_where_a_benchmark_has_suc
 
     assert look_for({"judge": Outside(needed=needed, probe=absent)}).sentence == "sums: the judge at small does not answer"
     assert look_for({"judge": Outside(needed=needed, probe=absent)}).stops
-    assert look_for({"judge": Outside(needed=needed, probe=lambda study, benchmarks: [])}).state == "pass"
+    assert look_for({"judge": Outside(needed=needed, probe=lambda subject, benchmarks: Looked())}).state == "pass"
+    half = look_for({"judge": Outside(needed=needed, probe=lambda subject, benchmarks: Looked(unseen=["the key"]))})
+    assert (half.state, half.sentence) == ("pass", "the judge of sums is there; not looked at: the key")
+    none = look_for({"judge": Outside(needed=needed, probe=lambda subject, benchmarks: Looked(unseen=["the key"], seen=False))})
+    assert (none.state, none.sentence) == ("unknown", "not looked at: the key")
     assert look_for({"judge": Outside(needed=lambda benchmark, items: False, probe=absent)}).state == "not applicable"
 
 
@@ -235,8 +244,148 @@ def test_a_judge_elsewhere_that_does_not_answer_or_whose_key_is_not_set_is_named
     finding = outside.judge_reachable(replace(subject_of(lab), study=judged, exams={"sums": (), "more": ()}))
     assert finding.state == "fail"
     assert finding.stops
-    assert "judge deaf at 127.0.0.1 does not answer" in finding.sentence
+    assert "judge deaf: 127.0.0.1 does not answer" in finding.sentence
     assert "judge locked: endpoint.key_from names NO_SUCH_KEY, which is not set" in finding.sentence
+
+
+def judged_by(judge: Mapping[str, object], models: Mapping[str, object] | None = None) -> Study:
+    """The small study with one judge, whose harmful requests are the sums."""
+    benchmark = {"problems": "held_out", "group": "safety", "judge": "policy"}
+    more = {f"models/{name}": model for name, model in (models or {}).items()}
+    return study({**SMALL, **more, "judges": {"policy": {"rubric": "policy", **judge}}, "evaluation/benchmarks": {"sums": benchmark}})
+
+
+def models_of(*names: str, key: str = "") -> Callable[[str, Mapping[str, str]], Said]:
+    """A server's list of its models, for whoever has the key."""
+
+    def told(path: str, headers: Mapping[str, str]) -> Said:
+        if key and headers.get("Authorization") != f"Bearer {key}":
+            return Said(status=401, body={"error": {"message": f"wrong key {headers.get('Authorization')}"}})
+        if path.endswith("/models/an-alias"):
+            return Said(body={"id": "its-real-name"})
+        return Said(body={"object": "list", "data": [{"id": name} for name in names]}) if path.endswith("/models") else Said(status=404)
+
+    return told
+
+
+def looked_at(lab: Lab, told: Callable[[str, Mapping[str, str]], Said], **endpoint: object) -> Finding:
+    with serving(lambda *_: Said(status=500), told) as server:
+        judged = judged_by({"endpoint": {"url": server.url, "model": "judge-1", **endpoint}})
+        finding = found(replace(subject_of(lab), study=judged), "judge_reachable")
+        assert server.asked == [], "a check asks nothing that costs"
+    return finding
+
+
+def test_a_judges_server_is_asked_whether_it_takes_the_key_and_has_the_model(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "right-key-of-the-test")
+    locked = models_of("judge-1", key="right-key-of-the-test")
+    assert looked_at(lab, locked, key_from="JUDGE_KEY").sentence == "the judge of sums is there"
+    for name in ("models/judge-1", "judge-1:latest"):
+        assert looked_at(lab, models_of(name)).state == "pass"
+    assert looked_at(lab, models_of("other"), model="an-alias").state == "pass"
+    monkeypatch.setenv("JUDGE_KEY", "wrong-key-of-the-test")
+    refused = looked_at(lab, locked, key_from="JUDGE_KEY")
+    assert (refused.state, refused.stops) == ("fail", True)
+    assert "judge policy: http://127.0.0.1" in refused.sentence
+    assert "with status 401 when it was asked for its models: the key in JUDGE_KEY is not accepted" in refused.sentence
+    assert "key-of-the-test" not in refused.sentence
+    assert "name the environment variable that holds a key" in looked_at(lab, locked).sentence
+    misspelt = looked_at(lab, models_of("judge-10", "another", "a-third", "a-fourth"), model="juge-10")
+    assert (misspelt.state, misspelt.stops) == ("fail", True)
+    assert (
+        "does not have the model 'juge-10'; the nearest that it has is 'judge-10'; mend judges.policy.endpoint.model" in misspelt.sentence
+    )
+    unlike = looked_at(lab, models_of("xx", "yy", "zz", "ww"), model="judge-1")
+    assert "it has 'xx', 'yy', 'zz' and 1 more" in unlike.sentence
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (Said(status=404, body={}), "it has no list of models"),
+        (Said(body={"data": []}), "it has no list of models"),
+        (Said(raw=b"<html>"), "it has no list of models"),
+        (Said(status=503, body={}), "it answered with status 503"),
+        (Said(status=307, headers={"Location": "http://127.0.0.1:9/"}, body={}), "it answered with status 307"),
+    ],
+    ids=["404", "empty", "no JSON", "503", "elsewhere"],
+)
+def test_a_judges_server_without_a_list_of_models_is_there_and_what_was_not_looked_at_is_said(lab: Lab, said: Said, why: str) -> None:
+    finding = looked_at(lab, lambda path, headers: said)
+    assert finding.state == "pass"
+    assert finding.sentence.startswith("the judge of sums is there; not looked at: judge policy: whether http://127.0.0.1:")
+    assert finding.sentence.endswith(f"takes the key and has the model 'judge-1' ({why})")
+
+
+def test_a_judge_that_is_served_is_prepared_and_one_that_cannot_be_is_named_before_anything_is_asked(lab: Lab, tmp_path: Path) -> None:
+    def finding(model: Mapping[str, object], **more: object) -> Finding:
+        judged = replace(lab, study=judged_by({"model": "grader", **more}, {"grader": model}))
+        return found(at_work(judged, make_exams(judged)), "judge_reachable")
+
+    scratch = {"scratch": {"hidden_size": 32, "num_layers": 1, "num_heads": 1, "positions": 512}, "dtype": "float32"}
+    assert finding(scratch) == Finding(check="judge_reachable", state="pass", sentence="the judge of sums is there")
+    assert list(lab.cache.glob("models/grader-*/manifest.json")), "it was not prepared"
+    (tmp_path / "empty").mkdir()
+    bad = finding({"path": str(tmp_path / "empty")})
+    assert (bad.state, bad.stops) == ("fail", True)
+    assert f"judge policy: its model 'grader' cannot be served: path {tmp_path / 'empty'} has no config.json" in bad.sentence
+    assert "a reward model comes from `hub` or `path`" in finding(scratch, rubric="reward").sentence
+    (directory,) = lab.cache.glob("models/grader-*/chat_template.jinja")
+    directory.unlink()
+    assert "its model 'grader' cannot be served: the tokenizer in" in finding(scratch).sentence
+    assert finding(scratch, rubric="truthful_completion").state == "pass", "who completes texts needs no template"
+
+
+def test_the_verb_says_of_a_judge_that_is_not_on_this_machine_that_it_did_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_STUDY_CACHE", str(tmp_path / "cache"))
+    judged = judged_by({"model": "grader"}, {"grader": {"hub": "Qwen/Qwen3-32B"}})
+    finding = found(as_it_is(judged, Store(str(tmp_path), "small"), lambda line: None), "judge_reachable")
+    assert finding.state == "unknown"
+    assert finding.sentence.startswith(
+        "not looked at: judge policy: its model 'grader' is not prepared on this machine yet; `run` does that"
+    )
+
+
+def test_a_judge_of_the_hub_that_is_misspelt_gated_or_no_model_stops_a_run_and_its_weights_are_not_fetched_yet(tmp_path: Path) -> None:
+    whole = {"main": {"config.json": b"{}", "model.safetensors": b"weights"}}
+    repositories = {
+        "owner/judge": Repository(revisions=whole),
+        "owner/gated": Repository(revisions=whole, refused="gated"),
+        "owner/data": Repository(revisions={"main": {"train.parquet": b""}}),
+    }
+    names = ["owner/judge", "owner/juge", "owner/gated", "owner/data"]
+    quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+    paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "HF_HOME": str(tmp_path / "home")}
+    with ExitStack() as closing:
+        serving_hub = closing.enter_context(ExitStack())
+        running = serving_hub.enter_context(hub(repositories))
+        environment = {**os.environ, **quiet, **paths, "HF_ENDPOINT": running.url}
+        command = [sys.executable, "-m", "judge_hub_driver", str(tmp_path)]
+        looking = closing.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path)
+        )
+        assert looking.stdin is not None
+        assert looking.stdout is not None
+
+        def said_of(name: str) -> list[Any]:
+            print(name, file=looking.stdin, flush=True)
+            # Libraries say something as they load.
+            return next(list(json.loads(line)) for line in looking.stdout if line.startswith('["'))
+
+        said = {name: said_of(name) for name in names}
+        fetched = [file.rpartition("/")[2] for file in running.fetched]
+        serving_hub.close()
+        assert said_of("owner/judge") == said["owner/judge"], "its config is on this machine"
+        away = said_of("owner/another")
+    assert said["owner/judge"] == ["pass", False, "the judge of sums is there"]
+    refused = [said[name] for name in names[1:]]
+    assert {(state, stops) for state, stops, _ in refused} == {("fail", True)}
+    assert all("judge policy: its model 'grader' cannot be served: model owner/" in why for _, _, why in refused)
+    assert "is not on the Hub, or is private to you; check owner, name" in said["owner/juge"][2]
+    assert "is gated: accept its licence on the Hub" in said["owner/gated"][2]
+    assert "has no config.json: expected a model in Hugging Face layout" in said["owner/data"][2]
+    assert "model owner/another@main could not be fetched (LocalEntryNotFoundError): no connection to the Hub" in away[2]
+    assert fetched == ["config.json"]
 
 
 def test_a_study_that_would_spend_for_nothing_does_not_begin_and_other_faults_are_told(lab: Lab) -> None:
@@ -245,6 +394,7 @@ def test_a_study_that_would_spend_for_nothing_does_not_begin_and_other_faults_ar
     telling = replace(lab, progress=told.append)
     twice = replace(exam, items=(*exam.items, replace(exam.items[0], id="again")))
     before_spending(telling, [twice])
+    judges_are_there(telling, [twice])
     assert [line for line in told if line.startswith("check ")] == [
         f"check duplicate_items: fail: sums: 'again' asks what {exam.items[0].id!r} asks"
     ]
@@ -252,6 +402,10 @@ def test_a_study_that_would_spend_for_nothing_does_not_begin_and_other_faults_ar
     hopeless = replace(exam, items=tuple(replace(item, prompt=f"{item.id} " * 200) for item in exam.items))
     with pytest.raises(ValueError, match=r"^check items_over_context: fail: sums: 16 of 16 items as tiny"):
         before_spending(telling, [hopeless])
+    deaf = judged_by({"endpoint": {"url": "http://127.0.0.1:9/v1", "model": "m"}})
+    for begins in (before_spending, judges_are_there):
+        with pytest.raises(ValueError, match=r"check judge_reachable: fail: judge policy: 127\.0\.0\.1 does not answer"):
+            begins(replace(telling, study=deaf), make_exams(replace(lab, study=deaf)))
 
 
 def test_the_verb_names_every_check_in_seconds_and_writes_nothing_into_the_store(

@@ -29,9 +29,15 @@ SURFACE = {
     "plan": [*COMMON, "SWEEP"],
     "check": [*COMMON, "SWEEP"],
     "run": [*COMMON, "SWEEP", "--train-only"],
-    "evaluate": [*COMMON, "SWEEP", "--follow", "--json", "--model", "--step-folders", "--suite", "--trust-remote-code"],
-    "rescore": [*COMMON, "SWEEP", "--benchmark", "--cap", "--model", "--step-folders", "--suite", "--trust-remote-code"],
-    "serve": [*COMMON, "CHECKPOINT", "--gpus", "--host", "--max-model-len", "--port"],
+    "evaluate": [
+        *(*COMMON, "SWEEP", "--follow", "--json", "--model", "--step-folders", "--suite", "--trust-remote-code"),
+        *("--gpus", "--judges", "--protocol", "--replicas"),
+    ],
+    "rescore": [
+        *(*COMMON, "SWEEP", "--benchmark", "--cap", "--model", "--step-folders", "--suite", "--trust-remote-code"),
+        *("--judges", "--protocol"),
+    ],
+    "serve": [*COMMON, "CHECKPOINT", "--gpus", "--host", "--max-model-len", "--port", "--trust-remote-code"],
     "status": [*COMMON, "SWEEP"],
     "report": [*COMMON, "SWEEP"],
     "compare": [*COMMON, "A", "B", "--allow-mixed-conditions", "--out", "--runs-a", "--runs-b"],

@@ -17,8 +17,10 @@ from sitting import Bench, Open, replies
 from ray_study import tables
 from ray_study.chat import Chat
 from ray_study.evaluate import Cell
+from ray_study.evaluate.judges import SPARE_TOKENS
 from ray_study.evaluate.validating import validate_phrases, validation
-from ray_study.ledger import BudgetSpent
+from ray_study.judge_settings import Budget
+from ray_study.ledger import BudgetSpent, Ledger
 from ray_study.manifests import DELETED
 from ray_study.problems.labelled import load_labelled
 from ray_study.results import score_cell
@@ -168,6 +170,73 @@ def slow_first(body: dict[str, Any], before: int) -> Said:
 
 def busy_at_first(body: dict[str, Any], before: int) -> Said:
     return Said(status=429, body={}, headers={"Retry-After": "0"}) if before < 5 else GOOD
+
+
+UNREADABLE = Said(body={"choices": []})
+COUNTED = Said(body={"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}})
+CUT_OFF = Said(raw=b"{", headers={"Content-Length": "500"})
+LATE = Said(body=completion("late"), wait_seconds=30)
+BUSY = Said(status=429, body={}, headers={"Retry-After": "0"})
+BROKEN = Said(status=503, body={}, headers={"Retry-After": "0"})
+
+
+def spent(bench: Bench) -> tuple[int, int]:
+    """How many requests the ledgers of a study count, and how many replies they hold."""
+    books = [Ledger(path) for path in Path(bench.lab.store.root).glob("judges/*.jsonl")]
+    return sum(book.num_requests for book in books), sum(len(book) for book in books)
+
+
+@pytest.mark.parametrize("said", [UNREADABLE, COUNTED, Said(raw=b"not json"), CUT_OFF, LATE], ids=["shape", "usage", "json", "cut", "late"])
+def test_a_request_that_was_sent_and_brought_no_reply_is_spent_so_a_budget_bounds_what_is_sent(open_bench: Open, said: Said) -> None:
+    with serving(lambda *_: said) as server:
+        changes = settings(server, budget={"requests": 1})
+        changes["judges"]["policy"]["endpoint"]["timeout_seconds"] = 0.5
+        bench = open_bench(changes)
+        cell = score(bench)
+        assert "the judge's budget of 1 requests is spent (1 of its requests brought no reply and may be billed)" in cell.why
+        assert (len(server.asked), spent(bench)) == (1, (1, 0))
+        score(open_bench(changes))
+        assert len(server.asked) == 1, "the next run began at 0"
+
+
+@pytest.mark.parametrize("said", [BUSY, BROKEN], ids=["429", "503"])
+def test_a_server_that_is_busy_or_broken_bills_nothing_and_the_budget_buys_what_it_says(open_bench: Open, said: Said) -> None:
+    with serving(lambda body, before: said if before % 2 == 0 else GOOD) as server:
+        bench = open_bench(settings(server, budget={"requests": 8}))
+        assert len(verdicts(score(bench))) == 8
+    assert (len(server.asked), spent(bench)) == (16, (8, 8))
+
+
+def test_a_judge_that_refuses_the_key_costs_nothing(open_bench: Open) -> None:
+    with serving(lambda *_: Said(status=401, body={})) as server:
+        bench = open_bench(settings(server, budget={"requests": 8}))
+        assert "answered with status 401" in score(bench).why
+    assert server.asked
+    assert spent(bench) == (0, 0)
+
+
+def test_dollars_are_what_the_server_says_or_the_most_that_a_request_can_cost(open_bench: Open) -> None:
+    prices = {"dollars_per_million_input_tokens": 1e6, "dollars_per_million_output_tokens": 1e6}
+
+    def made(server: ChatServer, dollars: float) -> Bench:
+        changes = settings(server, budget={"dollars": dollars, **prices}, sampling={"max_tokens": 4000})
+        changes["judges"]["policy"]["endpoint"]["requests_at_once"] = 1
+        return open_bench(changes)
+
+    with serving(lambda body, before: COUNTED if before == 0 else GOOD) as server:
+        bench = made(server, 1e9)
+        verdicts(score(bench))
+        (path,) = Path(bench.lab.store.root).glob("judges/*.jsonl")
+        # One of 7 and 3 tokens brought no reply, and eight did, of 9 and 3.
+        so_far = Ledger(path).spent(Budget(dollars=1, **prices))
+        assert so_far == pytest.approx(10 + 8 * 12)
+    with serving(lambda *_: UNREADABLE) as server:
+        bench = made(server, so_far + 14_000)
+        bench.engines.answer = saying(lambda number: f"another {number}")
+        assert "dollars is spent" in score(bench, 2).why
+    worst = [len(body["messages"][0]["content"].encode()) + SPARE_TOKENS + 4000 for body in server.asked]
+    assert len(worst) > 1
+    assert sum(worst) <= 14_000 < sum(worst) + max(worst)
 
 
 @pytest.mark.parametrize("answer", [slow_first, busy_at_first], ids=["times out", "429"])

@@ -17,7 +17,7 @@ from studies import changed
 from ray_study import tables
 from ray_study.__main__ import main
 from ray_study.engines import Engines
-from ray_study.exam_only import read_suite, score_models, study_of
+from ray_study.exam_only import score_models, study_of
 from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab
 from ray_study.owed import matrix
@@ -25,6 +25,7 @@ from ray_study.places import find_models
 from ray_study.rows import GradedAttempt
 from ray_study.serving import Reply, Request
 from ray_study.store import Store
+from ray_study.suites import read_suite
 
 
 def answering(checkpoint: str, requests: Sequence[Request]) -> list[Reply]:

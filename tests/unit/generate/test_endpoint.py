@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from chat_server import Answer, ChatServer, Said, completion, serving
 
 from ray_study.config import Endpoint, Sampling
-from ray_study.generate import Asking, EndpointUnavailable, Server
+from ray_study.generate import Answered, Asking, EndpointUnavailable, Server, TryFailed, Usage
 from ray_study.rows import Attempt, Problem
 
 KEY = "test-key-0123456789"
@@ -49,6 +50,62 @@ def test_a_server_that_does_not_answer_in_time_is_asked_again() -> None:
     attempt, server = ask(lambda _, before: Said(body=completion("late"), wait_seconds=30) if before == 0 else GOOD, timeout_seconds=0.3)
     assert attempt.text == "2"
     assert len(server.asked) == 2
+
+
+NOT_SAID = Usage(input_tokens=None, output_tokens=None)
+
+
+@pytest.mark.parametrize(
+    ("first", "billed"),
+    [
+        (Said(status=429, body={}, headers={"Retry-After": "0"}), None),
+        (Said(status=503, body={}), None),
+        (Said(raw=b"not json"), NOT_SAID),
+        (Said(raw=b"", headers={"Content-Length": "500"}), NOT_SAID),
+        (Said(body=completion("late"), wait_seconds=30), NOT_SAID),
+        (Said(body={"choices": [], "usage": {"prompt_tokens": 8}}), Usage(input_tokens=8, output_tokens=None)),
+    ],
+    ids=["429", "503", "not JSON", "cut off", "late", "no choice"],
+)
+def test_whoever_makes_the_tries_is_told_which_of_them_may_be_billed(first: Said, billed: Usage | None) -> None:
+    with serving(lambda _, before: first if before == 0 else GOOD) as server:
+        told, got = tried(server.url)
+    assert told == [billed]
+    assert got is not None
+    assert got.usage == Usage(input_tokens=9, output_tokens=3)
+    assert len(server.asked) == 2
+
+
+def test_a_connection_that_is_refused_may_not_be_billed() -> None:
+    with serving(lambda *_: GOOD) as server:
+        pass
+    told, got = tried(server.url)
+    assert (told, got) == ([None] * 10, None)
+
+
+def tried(url: str) -> tuple[list[Usage | None], Answered | None]:
+    """What the tries that failed may cost, and the answer where one came."""
+    told: list[Usage | None] = []
+
+    def once(ask: Callable[[], Answered]) -> Answered:
+        try:
+            return ask()
+        except TryFailed as error:
+            told.append(error.billed)
+            raise
+
+    server = Server(Endpoint(url=url, model="m", timeout_seconds=0.5), key=None, first_wait_seconds=0.0001)
+    try:
+        return told, server.answered(PROBLEM, 0, ASKING, once)
+    except EndpointUnavailable:
+        return told, None
+
+
+def test_an_answer_that_the_server_cut_for_another_reason_says_what_it_took() -> None:
+    with serving(lambda *_: Said(body=completion("", finish_reason="content_filter", num_tokens=40))) as server:
+        _, got = tried(server.url)
+    assert got is not None
+    assert (got.attempt.finish_reason, got.usage) == ("refused", Usage(input_tokens=9, output_tokens=40))
 
 
 def test_a_server_that_stays_away_ends_the_stage_with_what_it_said_and_a_mend() -> None:

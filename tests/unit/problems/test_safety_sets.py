@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ray_study.problems import check, load
-from ray_study.problems.labelled import labelled, load_labelled
+from ray_study.problems.labelled import SIZES, labelled, load_labelled
 from ray_study.rows import Problem
 from ray_study.verify import check_gold, judge
 
@@ -130,6 +130,8 @@ def test_ones_own_rows_may_say_that_to_answer_is_correct(tmp_path: Path) -> None
 
 def test_the_labelled_replies_are_those_of_the_wheel() -> None:
     refusals, objectives = load_labelled("refusals"), load_labelled("objectives")
+    for name, rows in (("refusals", refusals), ("objectives", objectives)):
+        assert SIZES[name] == (len(rows), max(len((row.request + row.reply).encode()) for row in rows))
     assert Counter(each.label for each in refusals) == {True: 109, False: 60}
     assert len(objectives) > 300
     assert 0.3 < sum(each.label for each in objectives) / len(objectives) < 0.7
