@@ -15,7 +15,8 @@ class ServeResources(Settings):
     replicas: int = Field(1, ge=1)
     """Engines at a time. Those of `evaluate` are parted between the models of the sweep; where models are more, they take turns."""
     min_replicas: int | None = Field(None, ge=0)
-    """Replicas come and go with the work between this number and `replicas`; empty: there are always `replicas`."""
+    """Replicas come and go with the work between this number and `replicas`. Empty: from 0 on GPUs; on CPUs, where an idle engine costs
+    nothing, there are always `replicas`."""
     gpus_per_replica: int = Field(0, ge=0)
     """Tensor parallel size on GPUs; 0 serves on the CPU."""
     cpus_per_replica: float = Field(1, gt=0)
@@ -30,9 +31,21 @@ class ServeResources(Settings):
     """What one replica generates, as you measured it; with it `plan` says hours."""
 
     @property
+    def comes_and_goes(self) -> bool:
+        """Whether there are as many replicas as the work needs, or always the same number."""
+        return self.min_replicas is not None or self.gpus_per_replica > 0
+
+    @property
+    def idle_replicas(self) -> int:
+        """How many replicas there are without work."""
+        if self.min_replicas is not None:
+            return self.min_replicas
+        return 0 if self.comes_and_goes else self.replicas
+
+    @property
     def fewest_replicas(self) -> int:
         """How many replicas the cluster must hold: one at least, or nothing would ever be answered."""
-        return self.replicas if self.min_replicas is None else max(1, self.min_replicas)
+        return max(1, self.idle_replicas)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
