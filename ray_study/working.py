@@ -37,7 +37,8 @@ def most_cpus(study: Study) -> float:
 
 def _cpus(study: Study, count: Callable[[ServeResources], int]) -> float:
     resources = study.resources
-    serve = max(count(pool) * pool.cpus_per_replica for pool in (resources.generate, resources.evaluate))
+    pools = [pool for section in (resources.generate, resources.evaluate) for pool in (section, *map(section.of, section.by_model))]
+    serve = max(count(pool) * pool.cpus_per_replica for pool in pools)
     # What sits a suite of exams alone has no sweep, and nothing of it is trained.
     runs = planned(study) if "sweep" in study.model_fields_set else []
     workers = max((workers_of(study, run) for run in runs), default=1)
