@@ -73,7 +73,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pool(directory: Path) -> Iterator[RewardPool]:
     """One Ray and one engine for all slow tests of this file."""
     resources = ServeResources(cpus_per_replica=1, max_num_seqs=8, kv_cache_megabytes=16)
-    with connect(num_cpus=2, num_gpus=0):
+    with connect(num_cpus=2, num_gpus=0, own_cpus=11.5) as cluster:
+        assert cluster.num_cpus == 12, "a cluster of our own counts CPUs for all that may come"
         opened = RewardPool(str(directory), resources, Model(path=str(directory), dtype="float32"), application="rewards")
         try:
             yield opened
