@@ -123,7 +123,8 @@ def _stream(workspace: Workspace, attempts: Iterator[Attempt]) -> Facts:
 def _by_pool(task: Task, workspace: Workspace) -> Facts:
     lab, teacher = task.lab, task.teacher
     assert teacher.model is not None
-    model, directory = lab.study.models[teacher.model], base_directory(lab, teacher.model)
+    name = teacher.model
+    model, directory = lab.study.models[name], base_directory(lab, name)
     job = _job(task, workspace, positions(Path(directory), model), trust_remote_code=model.trust_remote_code)
     with ExitStack() as stack:
         opened: list[Pool] = []
@@ -131,7 +132,8 @@ def _by_pool(task: Task, workspace: Workspace) -> Facts:
         def drive(owed: Sequence[Cut], told: Callable[[str], None]) -> None:
             if not opened:
                 # One engine for all rounds, and none where nothing is owed.
-                opened.append(stack.enter_context(lab.engines.use(directory, lab.study.resources.generate, model)))
+                resources = lab.study.resources.generate
+                opened.append(stack.enter_context(lab.engines.use(directory, resources, model, name=name)))
             driving.drive(owed, opened[0], directory, job, told=told)
 
         facts = _rounds(task, workspace, drive)

@@ -1,4 +1,4 @@
-"""The pools that are open now: teachers and students of one serving identity share one, and others stand beside it or take its place."""
+"""The pools that are open now: models of one serving identity share one, and others stand beside it or take its place."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ class OpenPool(Protocol):
         """The pool, once it answers."""
 
 
+class OpenScorer(Protocol):
+    """Opens the pool of a reward model, as `RewardPool` does."""
+
+    def __call__(self, directory: str, resources: ServeResources, model: Model, *, application: str) -> RewardPool:
+        """The pool, once it answers."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Place:
     """What of the resources a pool takes, from the moment that it is asked for."""
@@ -65,13 +72,23 @@ class _Asked:
     opened_with: str
     resources: ServeResources
     """Of the whole group."""
+    name: str
+    """Of the model, as `resources.by_model` has it."""
     opened: Opened
 
 
 class Engines:
     """No more pools than the resources hold, so that accelerators are never asked for twice; they end with the study."""
 
-    def __init__(self, progress: Callable[[str], None], *, shard_size: int, owner: str, open_pool: OpenPool = Pool) -> None:
+    def __init__(
+        self,
+        progress: Callable[[str], None],
+        *,
+        shard_size: int,
+        owner: str,
+        open_pool: OpenPool = Pool,
+        open_scorer: OpenScorer = RewardPool,
+    ) -> None:
         """Opens nothing yet.
 
         Args:
@@ -79,24 +96,27 @@ class Engines:
             shard_size: prompts in the smallest kind of shard that will be asked.
             owner: whose the pools are, such as the store's root: on a cluster of several studies each ends its own only.
             open_pool: how a pool is opened.
+            open_scorer: how that of a reward model is.
         """
         self._progress = progress
         self._shard_size = shard_size
         self._prefix = _prefix(owner)
         self._open_pool = open_pool
+        self._open_scorer = open_scorer
         # The one that was used last is the last.
         self._places: dict[str, _Place] = {}
         self._stopped = False
         self._changed = threading.Condition()
 
     @contextmanager
-    def use(self, checkpoint: str, resources: ServeResources, model: Model, *, identities: int = 1) -> Iterator[Pool]:
+    def use(self, checkpoint: str, resources: ServeResources, model: Model, *, name: str = "", identities: int = 1) -> Iterator[Pool]:
         """The pool that serves the checkpoint's identity; opened, in place of another where there is no room, once nobody uses that one.
 
         Args:
             checkpoint: its directory.
             resources: what all pools of this kind may take together.
             model: how it is served.
+            name: of the model, by which `resources.by_model` may say of it what is otherwise.
             identities: how many different models will be asked of these resources: their replicas are parted between as many pools,
                 or, where there are fewer replicas, one a pool, and pools take turns.
 
@@ -116,26 +136,34 @@ class Engines:
                 trust_remote_code=model.trust_remote_code,
             )
 
-        group = digest([resources.model_dump(mode="json"), most])
-        key = digest([identity, group, model.max_model_len, model.trust_remote_code])
-        with self._using(key, _Asked(group=group, most=most, opened_with=checkpoint, resources=resources, opened=opened)) as pool:
+        group = _group(resources, most)
+        # Two models of one identity may be served by engines of different sizes.
+        own = resources.of(name).model_dump(mode="json")
+        key = digest([identity, group, own, model.max_model_len, model.trust_remote_code])
+        asked = _Asked(group=group, most=most, opened_with=checkpoint, resources=resources, name=name, opened=opened)
+        with self._using(key, asked) as pool:
             assert not isinstance(pool, RewardPool)
             yield pool
 
     @contextmanager
-    def use_scorer(self, directory: str, resources: ServeResources, model: Model) -> Iterator[RewardPool]:
-        """The pool of a reward model; it takes the place of other pools once nobody uses them.
+    def use_scorer(
+        self, directory: str, resources: ServeResources, model: Model, *, name: str = "", identities: int = 1
+    ) -> Iterator[RewardPool]:
+        """The pool of a reward model, opened as others are; the arguments are those of `use`.
 
         Raises:
             PoolUnavailable: it could not be opened, or what was asked of it failed.
         """
 
         def opened(part: ServeResources, application: str) -> RewardPool:
-            return RewardPool(directory, part, model, application=application)
+            return self._open_scorer(directory, part, model, application=application)
 
-        key = digest(["reward", directory, resources.model_dump(mode="json"), model.model_dump(mode="json")])
-        with self._using(key, _Asked(group=key, most=1, opened_with=directory, resources=resources, opened=opened)) as pool:
-            assert isinstance(pool, RewardPool)
+        most = num_beside(resources, identities)
+        group = _group(resources, most)
+        key = digest(["reward", directory, group, model.model_dump(mode="json")])
+        asked = _Asked(group=group, most=most, opened_with=directory, resources=resources, name=name, opened=opened)
+        with self._using(key, asked) as pool:
+            assert not isinstance(pool, Pool)
             yield pool
 
     @contextmanager
@@ -226,7 +254,7 @@ class Engines:
     def _open(self, key: str, place: _Place, asked: _Asked) -> None:
         self._progress("starting an inference engine")
         try:
-            pool = asked.opened(share(asked.resources, asked.most, place.number), f"{self._prefix}{key}")
+            pool = asked.opened(share(asked.resources, asked.most, place.number, asked.name), f"{self._prefix}{key}")
         except BaseException:
             with self._changed:
                 self._places.pop(key, None)
@@ -237,20 +265,25 @@ class Engines:
 
 
 def num_beside(resources: ServeResources, identities: int) -> int:
-    """How many pools stand beside each other."""
-    return max(1, min(identities, resources.replicas))
+    """How many pools stand beside each other: as many as there are models, or as have room for the largest of them in each part."""
+    largest = max((own.gpus_per_replica or 0 for own in resources.by_model.values()), default=0)
+    most = max(1, min(identities, resources.replicas))
+    # The largest has room in the whole: `resources` are checked for that.
+    return next((parts for parts in range(most, 1, -1) if resources.replicas // parts * resources.gpus_per_replica >= largest), 1)
 
 
-def share(resources: ServeResources, parts: int, number: int) -> ServeResources:
-    """What one of so many pools may take of the resources; the first ones have what does not divide."""
-    if parts == 1:
-        return resources
+def share(resources: ServeResources, parts: int, number: int, name: str = "") -> ServeResources:
+    """What one of so many pools may take of the resources, for the model of a name; the first ones have what does not divide."""
 
     def part(count: int) -> int:
         return count // parts + (number < count % parts)
 
     fewest = None if resources.min_replicas is None else part(resources.min_replicas)
-    return resources.model_copy(update={"replicas": part(resources.replicas), "min_replicas": fewest})
+    return resources.model_copy(update={"replicas": part(resources.replicas), "min_replicas": fewest}).of(name)
+
+
+def _group(resources: ServeResources, most: int) -> str:
+    return digest([resources.model_dump(mode="json"), most])
 
 
 def _prefix(owner: str) -> str:

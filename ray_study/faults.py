@@ -89,7 +89,7 @@ def engine_faults(study: Study) -> Iterator[str]:
         for name in served:
             found = facts(study.models[name])
             if found is not None:
-                yield from _serving_faults(f"resources.{stage} serves {name!r}", study.models[name], found, (resources, study))
+                yield from _serving_faults(f"resources.{stage} serves {name!r}", study.models[name], found, (resources.of(name), study))
 
 
 def _served_judges(study: Study) -> set[str]:
@@ -111,7 +111,7 @@ def _serving_faults(where: str, model: Model, found: ModelFacts, place: tuple[Se
     if needed > there:
         yield (
             f"{where}: about {needed:,.0f} GB an accelerator for its weights and one sequence, of which it may take {there:,.0f} GB; raise "
-            "gpus_per_replica, or lower the model's max_model_len"
+            "gpus_per_replica (`by_model` does for this model alone), or lower the model's max_model_len"
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ray_study import assets, faults, problems
 from ray_study.config import Model, Study, Training
+from ray_study.evaluators import engine_lines
 from ray_study.fitting import fewest_workers, fits, fitted, stated, workers_of
 from ray_study.grid import PlannedRun, planned
 from ray_study.models import facts, is_gated, needs_remote_code
@@ -206,6 +207,7 @@ def _resources(study: Study) -> Iterator[str]:
     counts = sorted({workers_of(study, run) for run in planned(study)})
     workers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     yield f"resources: {where}; {workers} training workers a run; checkpoints are {order}"
+    yield from engine_lines(study)
 
 
 def _faults(study: Study) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import uuid
@@ -51,8 +52,14 @@ class Cluster:
 
 
 @contextmanager
-def connect(*, num_cpus: float, num_gpus: int, verbose: bool = False) -> Iterator[Cluster]:
+def connect(*, num_cpus: float, num_gpus: int, own_cpus: float = 0.0, verbose: bool = False) -> Iterator[Cluster]:
     """A cluster with at least so many logical CPUs and GPUs, for the length of the block.
+
+    Args:
+        num_cpus: what the work cannot do without.
+        num_gpus: likewise.
+        own_cpus: what it can use, which may be more: a cluster of our own counts so many.
+        verbose: whether Ray's own lines are shown.
 
     Raises:
         ValueError: the cluster that `RAY_ADDRESS` names has less, or does not answer; at once, where Ray itself would wait for ever.
@@ -74,7 +81,7 @@ def connect(*, num_cpus: float, num_gpus: int, verbose: bool = False) -> Iterato
             raise ValueError(f"RAY_ADDRESS={address}: {error}; start a cluster, or unset it to run on this machine") from error
     else:
         _start_own(
-            num_cpus=max(LOCAL_CPUS, int(num_cpus + 0.999)),
+            num_cpus=max(LOCAL_CPUS, math.ceil(max(num_cpus, own_cpus))),
             num_gpus=num_gpus or None,
             # Without the dashboard's process a killed trial's placement group is never freed.
             include_dashboard=True,

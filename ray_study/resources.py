@@ -9,13 +9,32 @@ from pydantic import Field, model_validator
 from ray_study.settings import Name, Settings
 
 
+class ModelServing(Settings):
+    """What serves one model, where it is to be otherwise than for the rest. What is left out is the section's."""
+
+    gpus_per_replica: int | None = Field(None, ge=1)
+    """Tensor parallel size. The section's accelerators hold fewer replicas of a model that takes more of them, and more of one that takes
+    fewer."""
+    cpus_per_replica: float | None = Field(None, gt=0)
+    max_num_seqs: int | None = Field(None, ge=1)
+    kv_cache_megabytes: int | None = Field(None, ge=16)
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+
+    @property
+    def said(self) -> dict[str, int | float]:
+        """What it says in place of the section, by key."""
+        return {key: value for key, value in self.model_dump().items() if value is not None}
+
+
 class ServeResources(Settings):
     """What serves a model: replicas of a vLLM engine."""
 
     replicas: int = Field(1, ge=1)
-    """Engines at a time. Those of `evaluate` are parted between the models of the sweep; where models are more, they take turns."""
+    """Engines at a time. Those of `evaluate` are parted between the models of the sweep and the judges and reward models that are served
+    here; where models are more, they take turns."""
     min_replicas: int | None = Field(None, ge=0)
-    """Replicas come and go with the work between this number and `replicas`; empty: there are always `replicas`."""
+    """Replicas come and go with the work between this number and `replicas`. Empty: from 0 on GPUs; on CPUs, where an idle engine costs
+    nothing, there are always `replicas`."""
     gpus_per_replica: int = Field(0, ge=0)
     """Tensor parallel size on GPUs; 0 serves on the CPU."""
     cpus_per_replica: float = Field(1, gt=0)
@@ -28,14 +47,46 @@ class ServeResources(Settings):
     accelerator_type: str | None = None
     tokens_per_second: float | None = Field(None, gt=0)
     """What one replica generates, as you measured it; with it `plan` says hours."""
+    by_model: dict[Name, ModelServing] = Field(default_factory=dict)
+    """What is otherwise for single models, by their names: tensor parallel where a model needs it."""
+
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether there are as many replicas as the work needs, or always the same number."""
+        return self.min_replicas is not None or self.gpus_per_replica > 0
+
+    @property
+    def idle_replicas(self) -> int:
+        """How many replicas there are without work."""
+        if self.min_replicas is not None:
+            return self.min_replicas
+        return 0 if self.comes_and_goes else self.replicas
 
     @property
     def fewest_replicas(self) -> int:
         """How many replicas the cluster must hold: one at least, or nothing would ever be answered."""
-        return self.replicas if self.min_replicas is None else max(1, self.min_replicas)
+        return max(1, self.idle_replicas)
+
+    def of(self, model: str) -> ServeResources:
+        """What serves one model: the section with what it says of this one, and as many replicas as its accelerators hold."""
+        said = self.by_model[model].said if model in self.by_model else {}
+        each = said.get("gpus_per_replica", self.gpus_per_replica)
+
+        def held(count: int) -> int:
+            return int(count * self.gpus_per_replica // each) if each else count
+
+        fewest = None if self.min_replicas is None else held(self.min_replicas)
+        return self.model_copy(update={**said, "replicas": held(self.replicas), "min_replicas": fewest, "by_model": {}})
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        there = self.replicas * self.gpus_per_replica
+        for name, own in self.by_model.items():
+            if own.gpus_per_replica is not None and own.gpus_per_replica > there:
+                raise ValueError(
+                    f"by_model.{name}.gpus_per_replica is {own.gpus_per_replica}, but replicas x gpus_per_replica are {there} "
+                    "accelerators; raise one of those, or lower it"
+                )
         if self.min_replicas is not None and self.min_replicas > self.replicas:
             raise ValueError(f"min_replicas is {self.min_replicas}, more than replicas ({self.replicas}); lower it, or raise replicas")
         return self

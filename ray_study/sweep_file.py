@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ray_study.chosen import num_asked
-from ray_study.config import NO_SCHEDULER, SCHEDULERS, Model, Study, Sweep, Teacher, Training
+from ray_study.config import NO_SCHEDULER, SCHEDULERS, Model, Resources, Study, Sweep, Teacher, Training
 from ray_study.grid import planned
 from ray_study.settings import NAME_PATTERN, looks_secret
 
@@ -198,9 +198,19 @@ def _references(study: Study) -> Iterator[tuple[str, str | None, str]]:
         yield from ((f"evaluation.benchmarks.{key}.judge", name, "judges") for name in benchmark.judge)
     for key, judge in study.judges.items():
         yield f"judges.{key}.model", judge.model, "models"
-    yield from ((f"resources.train.by_model.{name}", name, "models") for name in study.resources.train.by_model)
+    yield from ((f"resources.{stage}.by_model.{name}", name, "models") for stage, name in _held_apart(study.resources))
     yield from (("sweep.model", name, "models") for name in study.sweep.model)
     yield from (("sweep.dataset", name, "datasets") for name in study.sweep.dataset)
+
+
+def _held_apart(resources: Resources) -> Iterator[tuple[str, str]]:
+    """The stages that hold some models otherwise than the rest, with their names."""
+    for stage, names in (
+        ("generate", resources.generate.by_model),
+        ("train", resources.train.by_model),
+        ("evaluate", resources.evaluate.by_model),
+    ):
+        yield from ((stage, name) for name in names)
 
 
 def _unlisted(study: Study) -> Iterator[str]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from ray_study import machine
 from ray_study.assets import CACHE_VARIABLE, cache_directory
 from ray_study.claims import ROLES
-from ray_study.config import Study
+from ray_study.config import ServeResources, Study
 from ray_study.engines import Engines
 from ray_study.fitting import workers_of
 from ray_study.grid import planned
@@ -26,9 +26,19 @@ SLACK_CPUS = 2.0
 
 
 def needed_cpus(study: Study) -> float:
-    """The logical CPUs that the study's largest stage takes, with what drives it."""
+    """The logical CPUs that the study's largest stage takes at least, with what drives it: pools grow where there is room."""
+    return _cpus(study, lambda serve: serve.fewest_replicas)
+
+
+def most_cpus(study: Study) -> float:
+    """As `needed_cpus`, with as many replicas as pools may have: what a cluster of our own counts, or the others never came."""
+    return _cpus(study, lambda serve: serve.replicas)
+
+
+def _cpus(study: Study, count: Callable[[ServeResources], int]) -> float:
     resources = study.resources
-    serve = max(pool.fewest_replicas * pool.cpus_per_replica for pool in (resources.generate, resources.evaluate))
+    pools = [pool for section in (resources.generate, resources.evaluate) for pool in (section, *map(section.of, section.by_model))]
+    serve = max(count(pool) * pool.cpus_per_replica for pool in pools)
     # What sits a suite of exams alone has no sweep, and nothing of it is trained.
     runs = planned(study) if "sweep" in study.model_fields_set else []
     workers = max((workers_of(study, run) for run in runs), default=1)
@@ -56,7 +66,8 @@ def open_lab(study: Study, store: Store, progress: Callable[[str], None], *roles
     progress("connecting to Ray")
     verbose = log.isEnabledFor(logging.DEBUG)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    with connect(num_cpus=needed_cpus(study), num_gpus=study.resources.num_gpus, verbose=verbose) as cluster:
+    num_cpus, own_cpus, num_gpus = needed_cpus(study), most_cpus(study), study.resources.num_gpus
+    with connect(num_cpus=num_cpus, own_cpus=own_cpus, num_gpus=num_gpus, verbose=verbose) as cluster:
         if cluster.num_nodes > 1:
             check_several_nodes(study, store)
         if not cluster.ours:

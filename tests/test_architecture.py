@@ -50,7 +50,7 @@ LAYERS: dict[int, set[str]] = {
     3: {"problems", "generate", "verify", "selection", "transforms", "train", "analyze"},
     4: {
         *("evaluate", "sweep", "materials", "attempts", "examples", "gathering", "export", "cards", "decontamination"),
-        *("runs", "results", "retention", "publish", "descriptions", "recall", "working", "engines", "study"),
+        *("runs", "results", "retention", "publish", "descriptions", "recall", "working", "engines", "evaluators", "study"),
         *("plan", "pricing", "plan_datasets", "plan_benchmarks", "plan_judges", "plan_power"),
         *("faults", "lengths", "making", "fitting", "status", "owed", "stored_steps", "serve"),
         "__main__",

@@ -14,6 +14,7 @@ from ray_study.config import Sampling
 from ray_study.evaluate.answering import answer_shards
 from ray_study.evaluate.questions import Question, clipped, fitted
 from ray_study.evaluate.rewards import reward_sources, score_shards
+from ray_study.evaluators import num_identities
 from ray_study.generate import Answered, Asking, EndpointUnavailable, Server, TryFailed
 from ray_study.judge_settings import Budget, Judge
 from ray_study.ledger import BudgetSpent, Ledger, Paid, Worst
@@ -120,7 +121,8 @@ def _by_pool(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], worksp
         return generate.Shard(name=of, asked=asked, sampling=asking.sampling)
 
     pool: Pool
-    with lab.engines.use(directory, lab.study.resources.evaluate, settings) as pool:
+    resources, identities = lab.study.resources.evaluate, num_identities(lab.study)
+    with lab.engines.use(directory, resources, settings, name=judge.model, identities=identities) as pool:
         answer_shards(pool, directory, [(workspace, shard(each), f"judge {name}") for each in owed], lab.progress)
 
 

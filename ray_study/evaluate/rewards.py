@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ray_study.chat import Chat
 from ray_study.evaluate.questions import Question, clipped
+from ray_study.evaluators import num_identities
 from ray_study.manifests import digest, hash_files
 from ray_study.materials import Lab
 from ray_study.model_files import snapshot
@@ -42,7 +43,8 @@ def score_shards(lab: Lab, name: str, owed: Mapping[str, Sequence[Question]], wo
         for shard, questions in owed.items()
     }
     lab.progress(f"judge {name}: {sum(map(len, owed.values()))} conversations to score")
-    with lab.engines.use_scorer(str(directory), lab.study.resources.evaluate, model) as pool:
+    resources, identities = lab.study.resources.evaluate, num_identities(lab.study)
+    with lab.engines.use_scorer(str(directory), resources, model, name=judge.model, identities=identities) as pool:
         futures = {
             pool.submit(conversations, label=f"judge {name} from {owed[shard][0].id} on"): shard for shard, conversations in asked.items()
         }

@@ -14,6 +14,7 @@ from ray_study.evaluate.answering import answer_shards
 from ray_study.evaluate.judging import judged
 from ray_study.evaluate.suite import Exam, is_owed
 from ray_study.evaluate.turns import turns_of
+from ray_study.evaluators import num_identities
 from ray_study.exam_literals import ANSWERS_VERSION, answers_literal, exam_seed
 from ray_study.grid import planned
 from ray_study.manifests import gone, has_weights
@@ -136,9 +137,8 @@ def _ask(lab: Lab, checkpoint: Checkpoint, model: str, exams: Sequence[Exam]) ->
         shared = {(workspace.path, shard.name): (workspace, shard, exam) for exam, pairs in owed.items() for workspace, shard in pairs}
         work = [each for each in shared.values() if each[1].name not in each[0].shards()]
         if work:
-            # One identity a model of the sweep, or fewer; where there is no sweep, one model is scored after the other.
-            identities = len(lab.study.sweep.model) if "sweep" in lab.study.model_fields_set else 1
-            with lab.engines.use(checkpoint.path, lab.study.resources.evaluate, settings, identities=identities) as pool:
+            resources, identities = lab.study.resources.evaluate, num_identities(lab.study)
+            with lab.engines.use(checkpoint.path, resources, settings, name=model, identities=identities) as pool:
                 answer_shards(pool, checkpoint.path, work, lab.progress)
     except _ONE_CHECKPOINTS as problem:
         error = problem

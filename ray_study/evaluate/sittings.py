@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from ray_study.config import Study
+from ray_study.engines import num_beside
+from ray_study.evaluators import num_identities
 from ray_study.grid import planned
 from ray_study.rows import Checkpoint
 
@@ -75,5 +77,5 @@ class Sittings(Generic[T]):
 def lanes(study: Study) -> Callable[[Checkpoint], str]:
     """What a checkpoint waits with: those of its model where every model has engines of its own, else all, in the order of events."""
     models = {run.id: run.model for run in planned(study)}
-    apart = len(study.sweep.model) <= study.resources.evaluate.replicas
+    apart = len(study.sweep.model) <= num_beside(study.resources.evaluate, num_identities(study))
     return lambda checkpoint: models[checkpoint.run] if apart else ""

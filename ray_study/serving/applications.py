@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray import serve
+from ray.util import list_named_actors
 
 from ray_study.resources import ServeResources
 from ray_study.serving.options import engine_environment
@@ -33,6 +35,9 @@ DRAIN_SECONDS = 4 * 3600.0
 """How long a replica that is one too many may go on with what it answers: longer than the longest shard."""
 
 _DEPLOYMENT = "Replica"
+_NAMESPACE = "serve"
+_REPLICAS = "SERVE_REPLICA::"
+"""Serve names a replica's actor so, then its application's name, and a `#`."""
 
 
 def deployment(resources: ServeResources, num_shards: int, *, replica: type = Replica) -> Any:
@@ -60,11 +65,13 @@ def deployment(resources: ServeResources, num_shards: int, *, replica: type = Re
 
 def _scale(resources: ServeResources, num_shards: int) -> dict[str, Any]:
     """How many replicas there are: as many as asked for, or as the shards that wait need."""
-    if resources.min_replicas is None:
+    if not resources.comes_and_goes:
         return {"num_replicas": resources.replicas, "graceful_shutdown_timeout_s": SHUTDOWN_SECONDS}
     return {
         "autoscaling_config": {
-            "min_replicas": resources.min_replicas,
+            "min_replicas": resources.idle_replicas,
+            # A pool is opened for shards that wait. Without a first replica nobody would hear why none starts: Serve lets requests wait.
+            "initial_replicas": resources.fewest_replicas,
             "max_replicas": resources.replicas,
             # A replica that has all the shards it takes is full, and not one before.
             "target_ongoing_requests": num_shards,
@@ -119,14 +126,33 @@ def num_live(name: str) -> int:
 
 
 def delete(name: str) -> None:
-    """Ends an application; returns when it is gone, or when a replica goes on with what it answers."""
+    """Ends an application; returns when it is gone. A replica that goes on with what it answers, which nobody wants any more, is killed."""
     serve.delete(name, _blocking=False)
+    if _is_gone(name):
+        return
+    # A driver that was killed cancelled nothing, and a replica that may come and go drains for as long as a shard may take.
+    _kill_replicas(name)
+    if not _is_gone(name):
+        log.warning("Serve has not ended the pool %s; its replicas were killed", name)
+
+
+def _is_gone(name: str) -> bool:
+    """Whether an application is gone, waited for."""
     deadline = time.monotonic() + SHUTDOWN_SECONDS
     while name in serve.status().applications:
         if time.monotonic() > deadline:
-            log.warning("the pool %s is still answering; its replicas end when they are done", name)
-            return
+            return False
         time.sleep(0.2)
+    return True
+
+
+def _kill_replicas(name: str) -> None:
+    """Ends the replicas of an application, and their engines with them."""
+    for actor in list_named_actors(all_namespaces=True):
+        if actor["namespace"] == _NAMESPACE and actor["name"].startswith(f"{_REPLICAS}{name}#"):
+            # It may have ended meanwhile.
+            with suppress(ValueError):
+                ray.kill(ray.get_actor(actor["name"], namespace=_NAMESPACE))
 
 
 def delete_all(prefix: str) -> list[str]:

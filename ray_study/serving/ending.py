@@ -7,6 +7,9 @@ import select
 import signal
 import threading
 
+REPLICA = "RAY_STUDY_REPLICA"
+"""Environment variable with the process id of the replica that started an engine."""
+
 
 def end_with(replica: int) -> None:
     """Starts a thread that ends this process, and vLLM's own between it and the replica, when the replica is gone.

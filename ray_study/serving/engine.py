@@ -1,4 +1,4 @@
-"""One vLLM engine: it answers prompts, changes its weights in place, and tells what it has loaded."""
+"""One vLLM engine: its processes, and one that answers prompts, changes its weights in place, and tells what it has loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,17 @@ from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from ray_study.chat import Chat
 from ray_study.config import Sampling
+from ray_study.serving.ending import REPLICA
 from ray_study.serving.options import engine_options
 from ray_study.serving.words import EngineLost, EngineSettings, Request
 
 log = logging.getLogger(__name__)
 
-_DEAD = (EngineDeadError, EngineGenerateError)
+DEAD = (EngineDeadError, EngineGenerateError)
+"""What vLLM raises where its processes are gone."""
+
+WORKER = "ray_study.serving.worker.Worker"
+"""vLLM imports it in the processes that it starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +49,55 @@ class Output:
     """The sum over the generated tokens, where it was asked for."""
 
 
-class Engine:
-    """A running engine; made off the event loop, since starting takes half a minute, and used on it."""
+class Processes:
+    """The processes of a running engine; made off the event loop, since starting takes half a minute, and used on it."""
 
-    def __init__(self, settings: EngineSettings) -> None:
-        """Starts the engine's processes and loads the checkpoint of `settings.directory`."""
-        os.environ["RAY_STUDY_REPLICA"] = str(os.getpid())
-        # Prompts come as ids, from whoever rendered them.
-        self._chat = Chat(settings.directory, trust_remote_code=settings.trust_remote_code, turns=False)
-        self._llm: Any = AsyncLLM.from_engine_args(_arguments(settings))
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Starts them with vLLM's engine arguments, and loads the weights of the directory that those name."""
+        os.environ[REPLICA] = str(os.getpid())
+        arguments = AsyncEngineArgs(worker_cls=WORKER, skip_tokenizer_init=True, use_tqdm_on_load=False, **options)
+        self._llm: Any = AsyncLLM.from_engine_args(arguments)
         self.max_model_len = int(self._llm.model_config.max_model_len)
-        self.conditions = _conditions(settings)
 
     @property
     def is_dead(self) -> bool:
-        """Whether the engine's processes are gone."""
+        """Whether they are gone."""
         return bool(self._llm.errored)
+
+    async def process_ids(self) -> tuple[int, ...]:
+        """The process ids of the engine's ranks."""
+        return tuple(await self._llm.collective_rpc("process_id"))
+
+    def close(self) -> None:
+        """Ends them."""
+        self._llm.shutdown(timeout=5)
+
+    async def final(self, outputs: AsyncIterator[Any]) -> Any:
+        """The last of what the engine gives for one request.
+
+        Raises:
+            EngineLost: the engine died meanwhile.
+        """
+        found = None
+        try:
+            async for output in outputs:
+                found = output
+        except DEAD as error:
+            raise EngineLost(f"the engine died while it answered: {error}") from error
+        if found is None:
+            raise EngineLost("the engine ended an answer without any output")
+        return found
+
+
+class Engine(Processes):
+    """An engine that answers prompts."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        """Starts the engine's processes and loads the checkpoint of `settings.directory`."""
+        # Prompts come as ids, from whoever rendered them.
+        self._chat = Chat(settings.directory, trust_remote_code=settings.trust_remote_code, turns=False)
+        super().__init__({**engine_options(settings), "generation_config": "vllm"})
+        self.conditions = _conditions(settings)
 
     async def generate(self, request: Request, sampling: Sampling) -> Output:
         """The answer to one request.
@@ -103,7 +141,7 @@ class Engine:
                 await self._llm.reset_prefix_cache()
             finally:
                 await self._llm.resume_generation()
-        except _DEAD as error:
+        except DEAD as error:
             raise EngineLost(f"the engine died while it loaded {directory}: {error}") from error
 
     async def bit_sum(self) -> tuple[int, int]:
@@ -111,39 +149,13 @@ class Engine:
         parts: list[tuple[int, int]] = await self._llm.collective_rpc("loaded_bit_sum")
         return sum(part for part, _ in parts) % 2**64, sum(zeros for _, zeros in parts)
 
-    async def process_ids(self) -> tuple[int, ...]:
-        """The process ids of the engine's ranks."""
-        return tuple(await self._llm.collective_rpc("process_id"))
-
-    def close(self) -> None:
-        """Ends the engine's processes."""
-        self._llm.shutdown(timeout=5)
-
     async def _run(self, ids: Sequence[int], params: SamplingParams) -> Any:
-        final = None
-        try:
-            async for output in self._llm.generate({"prompt_token_ids": list(ids)}, params, request_id=uuid.uuid4().hex):
-                final = output
-        except _DEAD as error:
-            raise EngineLost(f"the engine died while it answered: {error}") from error
-        if final is None:
-            raise EngineLost("the engine ended an answer without any output")
-        return final
+        return await self.final(self._llm.generate({"prompt_token_ids": list(ids)}, params, request_id=uuid.uuid4().hex))
 
 
 async def start(settings: EngineSettings) -> Engine:
     """A new engine, started beside the event loop, which goes on answering Serve's health checks."""
     return await asyncio.to_thread(Engine, settings)
-
-
-def _arguments(settings: EngineSettings) -> AsyncEngineArgs:
-    return AsyncEngineArgs(
-        worker_cls="ray_study.serving.worker.Worker",
-        generation_config="vllm",
-        skip_tokenizer_init=True,
-        use_tqdm_on_load=False,
-        **engine_options(settings),
-    )
 
 
 def _sampling_params(request: Request, sampling: Sampling, stop_ids: Sequence[int], max_tokens: int) -> SamplingParams:

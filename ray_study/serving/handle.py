@@ -80,7 +80,7 @@ class Handle:
         self, checkpoint: str, manifest: Manifest, requests: Sequence[Request], sampling: Sampling, given_up: Callable[[], bool]
     ) -> list[Reply]:
         holder = self.replicas.options(multiplexed_model_id=manifest.fingerprint)
-        replies = _result(holder.answer.remote(checkpoint, list(requests), sampling), given_up)
+        replies: list[Reply] = result_of(holder.answer.remote(checkpoint, list(requests), sampling), given_up)
         others = {reply.served for reply in replies} - {manifest.fingerprint}
         if others or [(reply.problem_id, reply.sample) for reply in replies] != [(each.problem_id, each.sample) for each in requests]:
             raise SwapRefused(f"the replies to a shard of {checkpoint} are by {sorted(others) or 'others of its requests'}: none is kept")
@@ -95,15 +95,16 @@ class Handle:
         return manifest
 
 
-def _result(response: Any, given_up: Callable[[], bool]) -> list[Reply]:
+def result_of(response: Any, given_up: Callable[[], bool]) -> Any:
+    """What a replica returned; PoolUnavailable, and the replica is told, where nobody wants it any more. What it raised is raised."""
     while not given_up():
         try:
-            replies: list[Reply] = response.result(timeout_s=POLL_SECONDS)
+            found = response.result(timeout_s=POLL_SECONDS)
         except TimeoutError as error:
             # Raised there, and not by the wait for it.
             if isinstance(error, RayTaskError):
                 raise
         else:
-            return replies
+            return found
     response.cancel()
     raise PoolUnavailable("the pool was closed before the shard was answered")

@@ -41,6 +41,16 @@ def engine_options(settings: EngineSettings) -> dict[str, Any]:
     }
 
 
+def pooling_options(settings: EngineSettings) -> dict[str, Any]:
+    """VLLM's engine arguments of a reward model.
+
+    Whether conversations may share prefixes or be cut into chunks is vLLM's to know: where a model's pooling needs all tokens at once,
+    either gives wrong scores. No request is seeded here, so nothing speaks against chunks on a CPU.
+    """
+    prefixes = None if settings.prefix_caching else False
+    return {**engine_options(settings), "runner": "pooling", "enable_prefix_caching": prefixes, "enable_chunked_prefill": None}
+
+
 def engine_environment(*, gpus: int, cpus: float) -> dict[str, str]:
     """The environment of an engine's processes."""
     quiet = {

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from ray import serve
 
@@ -13,18 +14,21 @@ from ray_study.config import Model, ServeResources
 from ray_study.ray_cluster import in_words
 from ray_study.serving import applications
 from ray_study.serving.errors import LOST, in_our_words
-from ray_study.serving.handle import MAX_LOSSES
+from ray_study.serving.handle import MAX_LOSSES, result_of
 from ray_study.serving.scorer import Scorer
 from ray_study.serving.words import EngineSettings, PoolUnavailable, Scored
 
 log = logging.getLogger(__name__)
 
 SHARDS_AT_ONCE = 2
-"""One that is scored, and one that waits to be next."""
+"""One that fills the engine, and one that is there when its last conversations leave room."""
 
 
 class RewardPool:
     """Replicas of a reward model, from opening to `close`."""
+
+    replicas: Any
+    """Serve's handle of them."""
 
     def __init__(self, directory: str, resources: ServeResources, model: Model, *, application: str) -> None:
         """Deploys the application and waits until its replicas answer.
@@ -47,13 +51,14 @@ class RewardPool:
             kv_cache_megabytes=resources.kv_cache_megabytes,
             gpu_memory_utilization=resources.gpu_memory_utilization,
             trust_remote_code=model.trust_remote_code,
+            prefix_caching=resources.prefix_caching,
         )
         applications.check_cluster(resources)
         self._application = application
         self._closing = threading.Event()
         deployed = applications.deployment(resources, SHARDS_AT_ONCE, replica=Scorer)
         applications.open_application(application, deployed.bind(settings))
-        self._handle = serve.get_app_handle(application)
+        self.replicas = serve.get_app_handle(application)
         self._threads = ThreadPoolExecutor(max_workers=resources.replicas * SHARDS_AT_ONCE, thread_name_prefix=application)
 
     def submit(self, conversations: Sequence[tuple[int, ...]], *, label: str) -> Future[list[Scored]]:
@@ -64,7 +69,7 @@ class RewardPool:
         return self._threads.submit(self._ask, list(conversations), label)
 
     def stop(self) -> None:
-        """Whatever is asked and not begun ends with `PoolUnavailable`."""
+        """Whatever was asked and is not scored yet ends with `PoolUnavailable`, begun or not."""
         self._closing.set()
         self._threads.shutdown(wait=True)
 
@@ -76,10 +81,8 @@ class RewardPool:
     def _ask(self, conversations: list[tuple[int, ...]], label: str) -> list[Scored]:
         with in_our_words():
             for loss in range(MAX_LOSSES + 1):
-                if self._closing.is_set():
-                    raise PoolUnavailable("the pool of the reward model was closed before the shard was scored")
                 try:
-                    scored: list[Scored] = self._handle.score.remote(conversations).result()
+                    scored: list[Scored] = result_of(self.replicas.score.remote(conversations), self._closing.is_set)
                 except LOST as error:
                     lost = f"{loss + 1} of {MAX_LOSSES + 1}"
                     log.warning("a shard of %s was lost with its replica (%s): %s", label, lost, in_words(error))

@@ -15,15 +15,12 @@ from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmb
 from vllm.platforms import current_platform
 
 from ray_study.model_files import bit_sum
-from ray_study.serving.ending import end_with
+from ray_study.serving.ending import REPLICA, end_with
 
 if current_platform.is_cpu():
     from vllm.v1.worker.cpu_worker import CPUWorker as EngineWorker
 else:
     from vllm.v1.worker.gpu_worker import Worker as EngineWorker
-
-REPLICA = "RAY_STUDY_REPLICA"
-"""Environment variable with the process id of the replica that started this engine."""
 
 
 class Worker(EngineWorker):  # type: ignore[misc]  # vLLM carries no types here

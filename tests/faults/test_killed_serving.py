@@ -1,4 +1,4 @@
-"""An engine's process or Serve's controller is killed while checkpoints sit exams: nothing is lost, nothing is scored twice."""
+"""An engine's process, Serve's controller or a replica is killed while checkpoints sit exams: nothing is lost, nothing is scored twice."""
 
 from __future__ import annotations
 
@@ -63,6 +63,10 @@ class Sitting:
     def shards(self, exam: str) -> frozenset[str]:
         """The shards of an exam that are stored."""
         return frozenset(self._answers(exam).shards())
+
+    def written(self, exam: str, shard: str) -> int:
+        """When a shard was written, in nanoseconds."""
+        return Path(f"{self._answers(exam).path}/rows/{shard}.parquet").stat().st_mtime_ns
 
     def num_stored(self) -> int:
         return sum(len(self.shards(exam)) for exam in NUM_SHARDS)
@@ -188,3 +192,27 @@ def test_a_restarted_controller_loses_no_shard_and_none_is_answered_twice(sit: S
     assert processes(engines) == was, "an engine was started again"
     assert ray.get(controller.get_pid.remote()) != first
     assert pool_of(engines).num_live() == 1, "the new controller knows the replica that it found"
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_killed_replica_leaves_no_engine_and_its_shards_are_answered_once_by_another(sit: Sit, engines: Engines) -> None:
+    undisturbed = sit("undisturbed", 8)
+    expected = {exam: as_asked(undisturbed.attempts(exam)) for exam in NUM_SHARDS}
+    replica, *ranks = processes(engines)
+    sitting = sit("killed", 8)
+    in_the_middle(sitting)
+    killed(replica)
+    stored = {(exam, shard): sitting.written(exam, shard) for exam in NUM_SHARDS for shard in sitting.shards(exam)}
+    assert 0 < len(stored) < sum(NUM_SHARDS.values()), "it was over before the replica was killed"
+    for exam in NUM_SHARDS:
+        assert as_asked(sitting.attempts(exam)) == expected[exam], "an attempt was lost, made twice, or is another"
+    assert {(exam, shard): sitting.written(exam, shard) for exam, shard in stored} == stored, "what was stored was made again"
+    again, *_ = processes(engines)
+    assert again != replica
+    assert not [process for process in (replica, *ranks) if is_alive(process)], "an engine outlived its replica"

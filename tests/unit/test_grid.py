@@ -38,7 +38,7 @@ def test_a_name_says_what_varies() -> None:
     "change",
     [
         {"resources/train": {"workers": 2, "cpus_per_worker": 3, "concurrent_runs": 2, "max_failures": 5}},
-        {"resources/evaluate": {"replicas": 3, "max_num_seqs": 7}},
+        {"resources/evaluate": {"replicas": 3, "max_num_seqs": 7, "by_model": {"tiny": {"max_num_seqs": 3}}}},
         {"training/micro_batch_size": 2},
         {"training/packing": False},
         {"training/micro_batch_tokens": 4096},

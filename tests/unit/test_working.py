@@ -11,7 +11,7 @@ from studies import study
 
 from ray_study.ray_cluster import prove_shared
 from ray_study.store import Store
-from ray_study.working import check_several_nodes, needed_cpus
+from ray_study.working import check_several_nodes, most_cpus, needed_cpus
 
 SERVER = {"tracking": "http://127.0.0.1:5000"}
 
@@ -67,4 +67,13 @@ def test_a_pool_that_grows_needs_the_cpus_of_its_fewest_replicas() -> None:
     serve = {"replicas": 4, "cpus_per_replica": 2}
     fixed = needed_cpus(study({"resources": {"evaluate": serve, "generate": serve}}))
     growing = {**serve, "min_replicas": 1}
-    assert needed_cpus(study({"resources": {"evaluate": growing, "generate": growing}})) == fixed - 3 * 2
+    grows = study({"resources": {"evaluate": growing, "generate": growing}})
+    assert needed_cpus(grows) == fixed - 3 * 2
+    assert most_cpus(grows) == fixed, "a cluster of our own counts CPUs for all that may come"
+
+
+def test_a_model_whose_replicas_take_more_cpus_is_counted_too() -> None:
+    serve = {"replicas": 4, "cpus_per_replica": 2, "gpus_per_replica": 1, "by_model": {"tiny": {"cpus_per_replica": 5}}}
+    made = study({"resources": {"num_gpus": 4, "evaluate": serve}})
+    assert most_cpus(made) - most_cpus(study({"resources": {"num_gpus": 4}})) == 4 * 5 - 1
+    assert needed_cpus(made) - needed_cpus(study({"resources": {"num_gpus": 4}})) == 5 - 1

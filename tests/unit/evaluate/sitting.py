@@ -65,13 +65,16 @@ class Answering:
     num_left: int = 0
     """Shards that were neither answered nor cancelled when the pool was given back."""
     asked_of: list[str] = field(default_factory=list)
+    beside: set[tuple[str, int]] = field(default_factory=set)
+    """The models whose pools were used, and beside how many they were said to stand."""
     opened_with: frozenset[str] = frozenset()
     stopped: threading.Event = field(default_factory=threading.Event)
     submitted: list[Future[list[Reply]]] = field(default_factory=list)
 
     @contextmanager
-    def use(self, *of: object, identities: int = 1) -> Iterator[Answering]:
-        del of, identities
+    def use(self, *of: object, name: str, identities: int) -> Iterator[Answering]:
+        del of
+        self.beside.add((name, identities))
         self.submitted.clear()
         with ThreadPoolExecutor(1) as self._threads:
             try:
@@ -80,8 +83,9 @@ class Answering:
                 self.num_left = sum(not future.done() for future in self.submitted)
 
     @contextmanager
-    def use_scorer(self, directory: str, *of: object) -> Iterator[Scoring]:
+    def use_scorer(self, directory: str, *of: object, name: str, identities: int) -> Iterator[Scoring]:
         del of
+        self.beside.add((name, identities))
         self.asked_of.append(directory)
         yield Scoring()
 

@@ -409,6 +409,9 @@ def test_a_reward_models_scores_are_kept_as_replies_and_their_mean_is_no_share(o
     }
     assert len(expected) == 7
     assert {item: reward for item, reward in rewards.items() if reward is not None} == expected
+    assert bench.engines.beside == {("tiny", 2), ("reward", 2)}, (
+        "the student's engines stand beside the reward model's, where there is room"
+    )
     (failed,) = [row for row in rows if row.verdict == "error"]
     assert "it was not answered (the conversation has" in failed.explanation
     found = scores(bench, cell)

@@ -29,7 +29,7 @@ from ray_study.manifests import MANIFEST, hash_files, read_manifest, write_manif
 from ray_study.ray_cluster import connect
 from ray_study.rows import Attempt, Problem
 from ray_study.serving import PoolUnavailable, Reply, Request, SwapRefused
-from ray_study.serving.applications import delete_all
+from ray_study.serving.applications import _kill_replicas, delete_all
 from ray_study.serving.pool import Pool
 
 pytestmark = pytest.mark.slow
@@ -77,6 +77,14 @@ def is_alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def ends(process: int) -> bool:
+    """Whether the process is gone within half a minute."""
+    deadline = time.monotonic() + 30
+    while is_alive(process) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not is_alive(process)
 
 
 def descendants(process: int) -> set[int]:
@@ -127,6 +135,43 @@ def test_interleaved_shards_of_two_checkpoints_each_get_their_own_greedy_output(
         replies = future.result()
         assert {reply.served for reply in replies} == {read_manifest(path).fingerprint}
         assert texts(replies) == alone[path]
+
+
+def test_a_checkpoint_that_waits_for_anothers_shard_says_how_long(pool: Pool, base: Path, stranger: Path) -> None:
+    pool.ask(str(base), requests(1), GREEDY)
+    # Past the pool's own admission, which would let the second wait before it is asked.
+    answering = pool._threads.submit(pool.handle.ask, str(base), requests(16, max_tokens=230), GREEDY)
+    time.sleep(0.3)
+    assert not answering.done()
+    asked, ended = time.monotonic(), list[float]()
+    answering.add_done_callback(lambda _: ended.append(time.monotonic()))
+    reply, *_ = pool.handle.ask(str(stranger), requests(1), GREEDY)
+    answering.result()
+    assert reply.turn is not None
+    # The rest of the wait is Serve's: what it takes to carry a shard there and its replies back.
+    assert reply.turn.drained_seconds == pytest.approx(ended[0] - asked, abs=max(0.3, (ended[0] - asked) / 2))
+    assert reply.turn.drained_seconds > 0.1
+
+
+def test_two_replicas_answer_two_checkpoints_at_once_and_one_checkpoint_fills_both(pool: Pool, base: Path, stranger: Path) -> None:
+    alone = {path: texts(pool.ask(str(path), requests(), GREEDY)) for path in (base, stranger)}
+    resources = ServeResources(replicas=2, cpus_per_replica=1, max_num_seqs=8, kv_cache_megabytes=16)
+    with Pool(str(base), resources, max_model_len=None, application="two", shard_size=4) as two:
+        long = two.submit(str(base), requests(8, max_tokens=230), GREEDY)
+        while not two._admission._asked:
+            time.sleep(0.001)
+        time.sleep(0.3)
+        other = two.ask(str(stranger), requests(), GREEDY)
+        assert not long.done(), "the next checkpoint waited for a replica that another holds"
+        assert texts(other) == alone[stranger]
+        assert other[0].turn is not None
+        assert other[0].turn.drained_seconds < 0.1, "the replica that took it was idle"
+        long.result()
+        # Enough to fill both: the replica that held the other checkpoint takes shards of this one, and each loads it once at most.
+        shards = [two.submit(str(base), requests(), GREEDY) for _ in range(two.num_slots)]
+        replies = [shard.result() for shard in shards]
+        assert [texts(each) for each in replies] == [alone[base]] * two.num_slots
+        assert sum(each[0].turn is not None for each in replies) == 1, "idle slots take shards of the same checkpoint"
 
 
 def test_two_checkpoints_one_small_step_apart_are_told_apart(pool: Pool, base: Path, neighbour: Path) -> None:
@@ -247,17 +292,20 @@ def test_a_refusal_inside_a_task_of_ray_data_comes_out_as_a_refusal(pool: Pool, 
     assert told == []
 
 
-def test_a_pool_that_grows_starts_its_first_engine_for_its_first_shard_and_stops_on_request(pool: Pool, base: Path) -> None:
+def test_a_pool_that_grows_has_an_engine_for_its_first_shard_and_stops_on_request(pool: Pool, base: Path) -> None:
     # On the cluster of the other tests; named as those of another owner.
     resources = ServeResources(cpus_per_replica=1, max_num_seqs=8, kv_cache_megabytes=16, min_replicas=0)
     with Pool(str(base), resources, max_model_len=None, application="growing-1", shard_size=4) as growing:
-        assert growing.num_live() == 0
-        assert texts(growing.ask(str(base), requests(), GREEDY)) == texts(pool.ask(str(base), requests(), GREEDY))
         assert growing.num_live() == 1
+        assert texts(growing.ask(str(base), requests(), GREEDY)) == texts(pool.ask(str(base), requests(), GREEDY))
         asked = [growing.submit(str(base), requests(8, max_tokens=230), GREEDY) for _ in range(12)]
+        replica, *ranks = growing.handle.replicas.processes.remote().result()
         growing.stop()
         assert all(future.done() for future in asked)
         assert isinstance(asked[-1].exception(), PoolUnavailable), "the last was not begun"
+        # As where a replica goes on with what a killed driver had asked.
+        _kill_replicas("growing-1")
+        assert all(ends(process) for process in (replica, *ranks)), "a replica or its engine outlived its end by force"
         assert delete_all("growing-") == ["growing-1"]
         assert growing.num_live() == 0
     assert len(pool.ask(str(base), requests(1), GREEDY)) == 1, "a neighbour's pool goes on"
