@@ -53,7 +53,7 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
             stored stays.
     """
     with claim(store, "train", "evaluate"), open_lab(file.study, store, _checked(store, progress)) as lab:
-        suite, publisher, datasets = _materials(lab, file)
+        suite, publisher, datasets = _materials(lab, file, scores=True)
 
         events: Iterable[Checkpoint | Run] = publisher.passing(train(lab, datasets, publisher.metrics))
         if not lab.study.resources.overlaps:
@@ -66,7 +66,7 @@ def run(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outco
 def train_only(file: SweepFile, store: Store, progress: Callable[[str], None]) -> Outcome:
     """Makes the data sets and trains the runs; scores nothing and writes no report. Errors are those of `run`."""
     with claim(store, "train"), open_lab(file.study, store, _checked(store, progress), "train") as lab:
-        _, publisher, datasets = _materials(lab, file)
+        _, publisher, datasets = _materials(lab, file, scores=False)
         runs = [event for event in publisher.passing(train(lab, datasets, publisher.metrics)) if isinstance(event, Run)]
     failed = tuple(f"run {run.name!r} failed: {run.error}" for run in runs if run.status == "failed")
     unmade = tuple(f"data set {name!r} could not be made" for name in lab.study.datasets if name not in datasets)
@@ -96,10 +96,10 @@ def evaluate(file: SweepFile, store: Store, progress: Callable[[str], None], *, 
     return replace(outcome, owed=(left, *outcome.owed)) if left else outcome
 
 
-def _materials(lab: Lab, file: SweepFile) -> tuple[list[Exam], Publisher, dict[str, Result]]:
+def _materials(lab: Lab, file: SweepFile, *, scores: bool) -> tuple[list[Exam], Publisher, dict[str, Result]]:
     """The exams, whom to tell, and the data sets that could be made, by name, without what also stands in an exam."""
     suite = exams(lab.study, partial(load_problems, lab))
-    before_spending(lab, suite)
+    before_spending(lab, suite, scores=scores)
     publisher = Publisher(file, lab.store)
     items = {exam.name: exam.items for exam in suite}
     datasets = make_each(lab.store, lab.study.datasets, lambda name: make_dataset(lab, name, items))

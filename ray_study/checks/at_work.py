@@ -13,21 +13,28 @@ from ray_study.checks.subjects import is_loaded_here, judge_as_it_is, renderings
 from ray_study.evaluate import Exam
 from ray_study.hub import look_up
 from ray_study.materials import Lab
+from ray_study.owed import matrix
 
 
-def before_spending(lab: Lab, suite: Sequence[Exam]) -> list[Finding]:
+def before_spending(lab: Lab, suite: Sequence[Exam], *, scores: bool) -> list[Finding]:
     """What the checks found about a study that is about to begin; what failed is told.
+
+    Args:
+        lab: the study at work.
+        suite: its exams.
+        scores: whether this driver scores. One that only trains needs no judge, nor the key to one.
 
     Raises:
         ValueError: something failed that would spend for nothing; a line for each.
     """
-    findings = _told(lab, look(at_work(lab, suite)))
+    checks = {name: check for name, check in CHECKS.items() if scores or name != "judge_reachable"}
+    findings = _told(lab, look(at_work(lab, suite), checks))
     lab.progress(summary(findings))
     return findings
 
 
 def judges_are_there(lab: Lab, suite: Sequence[Exam]) -> None:
-    """Returns when each judge of the exams has been looked for: for whoever scores what was trained elsewhere, before anything is asked.
+    """Returns when each judge of what is owed has been looked for: for whoever scores what was trained elsewhere, before anything is asked.
 
     Raises:
         ValueError: a judge cannot be had; the sentence names it.
@@ -42,6 +49,7 @@ def judges_are_there(lab: Lab, suite: Sequence[Exam]) -> None:
         missing={},
         progress=lab.progress,
         judge_model=partial(_judge_model, lab),
+        settled=_settled(lab),
     )
     _told(lab, look(subject, {"judge_reachable": CHECKS["judge_reachable"]}))
 
@@ -89,7 +97,17 @@ def at_work(lab: Lab, suite: Sequence[Exam]) -> Subject:
         missing=missing,
         progress=lab.progress,
         judge_model=partial(_judge_model, lab),
+        settled=_settled(lab),
     )
+
+
+def _settled(lab: Lab) -> frozenset[str]:
+    """The benchmarks of a study of which every cell is scored. What models without a study will be asked, the store cannot know."""
+    if "sweep" not in lab.study.model_fields_set:
+        return frozenset()
+    rows = matrix(lab.study, lab.store)
+    asked = {name: [row.cells[name].state for row in rows if name in row.cells] for name in lab.study.evaluation.benchmarks}
+    return frozenset(name for name, states in asked.items() if states and set(states) == {"scored"})
 
 
 def _judge_model(lab: Lab, name: str, rewards: bool) -> JudgeModel:

@@ -65,6 +65,8 @@ class Subject:
     progress: Callable[[str], None]
     judge_model: Callable[[str, bool], JudgeModel]
     """(a name of `models`, whether it is a reward model) -> the model; ValueError says why it cannot be had."""
+    settled: frozenset[str] = frozenset()
+    """Benchmarks of which every cell is scored: whoever would have to judge them need not be there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

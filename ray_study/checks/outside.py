@@ -57,13 +57,16 @@ def _there(subject: Subject, name: str, probes: Mapping[str, Outside]) -> Findin
     if not needing:
         unseen = [exam for exam in benchmarks if exam not in subject.exams]
         return unknown(because(subject, "its items are not at hand")) if unseen else not_applicable(f"no benchmark needs a {name}")
-    looked = wanted.probe(subject, needing)
+    owed = [exam for exam in needing if exam not in subject.settled]
+    if not owed:
+        return not_applicable(f"all that needs a {name} is judged")
+    looked = wanted.probe(subject, owed)
     if looked.faults:
         return failed(looked.faults, stops=True)
     left = f"not looked at: {named(looked.unseen)}" if looked.unseen else ""
     if left and not looked.seen:
         return unknown(left)
-    return passed(f"the {name} of {named(needing)} is there" + (f"; {left}" if left else ""))
+    return passed(f"the {name} of {named(owed)} is there" + (f"; {left}" if left else ""))
 
 
 def protocol_differences(subject: Subject) -> Finding:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -393,7 +394,7 @@ def test_a_study_that_would_spend_for_nothing_does_not_begin_and_other_faults_ar
     (exam,) = make_exams(lab)
     telling = replace(lab, progress=told.append)
     twice = replace(exam, items=(*exam.items, replace(exam.items[0], id="again")))
-    before_spending(telling, [twice])
+    before_spending(telling, [twice], scores=True)
     judges_are_there(telling, [twice])
     assert [line for line in told if line.startswith("check ")] == [
         f"check duplicate_items: fail: sums: 'again' asks what {exam.items[0].id!r} asks"
@@ -401,11 +402,13 @@ def test_a_study_that_would_spend_for_nothing_does_not_begin_and_other_faults_ar
     assert told[-1].startswith("checks: ")
     hopeless = replace(exam, items=tuple(replace(item, prompt=f"{item.id} " * 200) for item in exam.items))
     with pytest.raises(ValueError, match=r"^check items_over_context: fail: sums: 16 of 16 items as tiny"):
-        before_spending(telling, [hopeless])
+        before_spending(telling, [hopeless], scores=True)
     deaf = judged_by({"endpoint": {"url": "http://127.0.0.1:9/v1", "model": "m"}})
-    for begins in (before_spending, judges_are_there):
+    deaf_exams = make_exams(replace(lab, study=deaf))
+    before_spending(replace(telling, study=deaf), deaf_exams, scores=False)
+    for begins in (partial(before_spending, scores=True), judges_are_there):
         with pytest.raises(ValueError, match=r"check judge_reachable: fail: judge policy: 127\.0\.0\.1 does not answer"):
-            begins(replace(telling, study=deaf), make_exams(replace(lab, study=deaf)))
+            begins(replace(telling, study=deaf), deaf_exams)
 
 
 def test_the_verb_names_every_check_in_seconds_and_writes_nothing_into_the_store(

@@ -16,6 +16,7 @@ from sitting import Bench, Open, replies
 
 from ray_study import tables
 from ray_study.chat import Chat
+from ray_study.checks.at_work import judges_are_there
 from ray_study.evaluate import Cell
 from ray_study.evaluate.judges import SPARE_TOKENS
 from ray_study.evaluate.validating import validate_phrases, validation
@@ -25,6 +26,7 @@ from ray_study.manifests import DELETED
 from ray_study.problems.labelled import load_labelled
 from ray_study.results import score_cell
 from ray_study.rows import Attempt, GradedAttempt, Score
+from ray_study.runs import BASES
 from ray_study.serving import Reply, Request
 from ray_study.verify import judge
 from ray_study.verify.rubrics import RUBRICS
@@ -68,6 +70,21 @@ def saying(text: Callable[[int], str]) -> Callable[[str, Sequence[Request]], lis
         return [Reply(**{**{name: getattr(each, name) for name in each.__slots__}, "text": text(next(number))}) for each in made]
 
     return answer
+
+
+def test_a_judge_of_whom_nothing_is_owed_need_not_be_there(open_bench: Open) -> None:
+    with serving(lambda body, before: GOOD) as server:
+        bench = open_bench({**settings(server), "sweep/dataset": ["cot"]})
+        start = bench.checkpoints[0]
+        bench.lab.store.write_json(BASES, {start.run: {"fingerprint": start.fingerprint, "path": start.path}})
+        for step in (0, 2):
+            score(bench, step)
+        last = score(bench, 8)
+    judges_are_there(bench.lab, bench.exams)
+    assert last.verdicts is not None
+    shutil.rmtree(last.verdicts.path)
+    with pytest.raises(ValueError, match=r"check judge_reachable: fail: judge policy: 127\.0\.0\.1 does not answer"):
+        judges_are_there(bench.lab, bench.exams)
 
 
 def test_a_judges_levels_become_verdicts_with_who_said_so(open_bench: Open) -> None:
