@@ -104,7 +104,7 @@ def _status(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     study_settings = sweep_file.read(options.sweep)
     store = open_store(study_settings)
-    if status.is_reported(store):
+    if status.is_reported(store) and not status.has_lost_steps(study_settings, store):
         # Not at the top: analysis loads polars and matplotlib.
         from ray_study import analyze  # noqa: PLC0415
 
@@ -114,7 +114,7 @@ def _report(options: argparse.Namespace) -> int:
             f"{store.root} holds no result yet, so there is nothing to report; run the study first: ray-study run {options.sweep}"
         )
     else:
-        # Something was made since the last report, as by a driver that was killed: its rows are read again, which takes longer.
+        # Something was made since the last report, as by a driver that was killed, or is gone: the rows are read again, which takes longer.
         from ray_study.publish import SweepFile  # noqa: PLC0415
         from ray_study.recall import report_stored  # noqa: PLC0415
 

@@ -70,7 +70,8 @@ def at_caps(lab: Lab, benchmarks: Sequence[str], caps: Sequence[int]) -> tuple[l
         exam = known[name] = known.get(name) or stored_exam(lab, name)
         try:
             rows += _under_caps(lab, (mark, exam, row), caps)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
+            # Such as programs where there is no sandbox: the others have their scores.
             left_out.append(f"{name} at step {row.step} of {row.run.name}: {error}")
     return rows, left_out
 

@@ -17,11 +17,13 @@ def judge_models(study: Study) -> frozenset[tuple[str, bool]]:
 def num_identities(study: Study) -> int:
     """How many different models the evaluators will be asked for, at most: some may share their engines.
 
-    Where there is no sweep, one model is scored after the other, each beside the judges.
+    Where there is no sweep, one model is scored after the other, each beside the judges; one alone has been answered whole when its judges
+    are first asked, and each has all replicas.
     """
     judges = judge_models(study)
     if "sweep" not in study.model_fields_set:
-        return 1 + len(judges)
+        scored = study.models.keys() - {name for name, _ in judges}
+        return 1 + len(judges) if len(scored) > 1 else 1
     return len(judges | {(name, False) for name in study.sweep.model})
 
 

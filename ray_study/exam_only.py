@@ -14,7 +14,9 @@ from ray_study.config import Study
 from ray_study.evaluate import Cell, exams, keep_lists, sit
 from ray_study.manifests import MANIFEST
 from ray_study.materials import Lab, base_directory, load_problems
+from ray_study.owed import matrix
 from ray_study.places import Named, label
+from ray_study.prepared import prepared
 from ray_study.rows import Checkpoint, Score
 from ray_study.runs import BASES, checkpoint_at
 from ray_study.store import Store
@@ -60,7 +62,9 @@ def evaluate(study: Study, store: Store, models: Sequence[Named], progress: Call
 def score_models(lab: Lab, models: Sequence[Named]) -> tuple[list[Score], list[str]]:
     """What `evaluate` gives, of an open lab; errors are the same."""
     suite = exams(lab.study, partial(load_problems, lab))
-    judges_are_there(lab, suite)
+    known = [row for row in matrix(lab.study, lab.store) if row.run.id in {label(each) for each in models}]
+    scored = {exam.name for exam in suite if len(known) == len(models) and all(row.cells[exam.name].state == "scored" for row in known)}
+    judges_are_there(lab, [exam for exam in suite if exam.name not in scored])
     keep_lists(lab.store, suite, lab.study.seed)
     by_name = {exam.name: exam for exam in suite}
     scores: list[Score] = []
@@ -91,6 +95,22 @@ def _note(store: Store, checkpoint: Checkpoint) -> None:
     """Keeps which weights a model had when it was asked, and where they are, for whoever judges its answers again."""
     known = {"fingerprint": checkpoint.fingerprint, "path": checkpoint.path, "step": checkpoint.step}
     store.write_json(BASES, {**(store.read_json(BASES) or {}), checkpoint.run: known})
+
+
+def check_models(store: Store, models: Sequence[Named], cache: Path) -> None:
+    """Returns when the models are those whose answers the store holds, as far as they are on this machine.
+
+    Raises:
+        ValueError: another model of the same name was asked last.
+    """
+    noted = store.read_json(BASES) or {}
+    for named in models:
+        name, directory = label(named), prepared(named.model, label(named), cache)
+        if name in noted and directory is not None and str(directory) != noted[name]["path"]:
+            raise ValueError(
+                f"{store.root} holds the answers of another model called {name!r}, of {noted[name]['path']}; evaluate this one again "
+                "first: what is stored of it is not asked again"
+            )
 
 
 def _owed(cell: Cell) -> str:

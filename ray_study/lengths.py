@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ray_study import materials
 from ray_study.chat import Chat
+from ray_study.config import Study
 from ray_study.grid import PlannedRun
 from ray_study.manifests import read_manifest
 from ray_study.materials import Lab
 from ray_study.rows import Example
 from ray_study.store import Result, Workspace
 from ray_study.train.holding_out import split
+from ray_study.train.schedule import num_steps
 from ray_study.train.tokenizing import count
 
 VERSION = 2
@@ -58,3 +61,21 @@ def differences(chat: Chat, examples: Sequence[Example]) -> list[str]:
     """Where the full template renders the first examples that have a response otherwise than training does, each sentence once."""
     first = [example for example in examples if example.response][:COMPARED]
     return list(dict.fromkeys(sentence for example in first for sentence in chat.differences(example.prompt, example.response)))
+
+
+def steps_to_save(study: Study, run: PlannedRun, counts: Mapping[str, Any]) -> tuple[int, ...]:
+    """The steps at which a run is saved, without step 0, given how many rows it learns from.
+
+    Raises:
+        ValueError: there are fewer than a batch, or the checkpoints that are asked for do not fit into its steps.
+    """
+    num_rows, batch_size = int(counts["num_rows"]), run.training.batch_size
+    if num_rows < batch_size:
+        raise ValueError(
+            f"{num_rows} of the {counts['num_examples']} examples of data set {run.dataset!r} are left to learn from "
+            f"({counts['num_held_out']} are held out, {counts['num_dropped']} were dropped as longer than max_length "
+            f"{run.training.max_length}), fewer than one batch of {batch_size}; set a smaller batch_size, make more examples, hold out "
+            "fewer, or raise max_length where rows were dropped"
+        )
+    last = num_steps(run.training, num_rows)
+    return (last,) if run.stage == "pretrain" else study.checkpoints.at(last)

@@ -6,7 +6,7 @@ import json
 import logging
 import platform
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ def findings(lab: Lab, found: Found, exams: Sequence[Exam], datasets: Mapping[st
     scores, attempts = _scores(found.cells, exams, refused)
     failed = tuple(f"run {run.name!r} failed: {run.error}" for run in runs if run.status == "failed")
     lost = {run.id: stored_steps(lab.store, run.id).lost for run in runs}
-    owed = tuple([*_untrained(runs, lost), *_owed(lab, runs, found, exams, refused)])
+    finished = {run.id for run in runs if lab.store.recall("train", run.id) is not None}
+    owed = tuple([*_untrained(runs, lost, finished), *_owed(lab, runs, found, exams, refused)])
     tables = StudyTables(
         runs=runs,
         checkpoints=[*found.checkpoints, *_lost(found, lost)],
@@ -121,10 +122,10 @@ def _mixed_conditions(cells: Sequence[Cell]) -> dict[tuple[str, str], list[str]]
     return {key: sorted(found) for key, found in conditions.items() if len(found) > 1}
 
 
-def _untrained(runs: Sequence[Run], lost: Mapping[str, Mapping[int, str]]) -> list[str]:
+def _untrained(runs: Sequence[Run], lost: Mapping[str, Mapping[int, str]], finished: Container[str]) -> list[str]:
     """The runs that are not trained, and the checkpoints that were saved and cannot be used."""
-    # Of a run that has to be trained again, its checkpoints tell.
-    untrained = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed" and not lost[run.id]]
+    # Of a finished run that has to be trained again, its checkpoints tell.
+    untrained = [f"run {run.name!r} is not trained" for run in runs if run.status == "owed" and run.id not in finished]
     return [
         *untrained,
         *(f"step {step} of {run.name!r} cannot be scored: {why}" for run in runs for step, why in lost[run.id].items()),

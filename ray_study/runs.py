@@ -7,13 +7,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ray_study import materials, sweep
 from ray_study.config import Study
 from ray_study.fitting import fitted, workers_of
 from ray_study.grid import PlannedRun, planned, training_literal
-from ray_study.lengths import count_rows
+from ray_study.lengths import count_rows, steps_to_save
 from ray_study.making import unmade
 from ray_study.manifests import MANIFEST, Manifest, read_manifest
 from ray_study.materials import Lab
@@ -23,7 +22,6 @@ from ray_study.store import Result, Store, outside
 from ray_study.stored_steps import STEPS, missing_steps, stored_steps
 from ray_study.train.cost import memory_per_worker
 from ray_study.train.layout import ENDED, LENGTHS, METRICS, saved_directories, seconds_spent, step_directory
-from ray_study.train.schedule import num_steps
 from ray_study.train.watch import OnMetrics
 
 log = logging.getLogger(__name__)
@@ -73,7 +71,7 @@ def train(lab: Lab, datasets: Mapping[str, Result], on_metrics: OnMetrics | None
         if run.stage != "sft":
             continue
         if run.model in failed:
-            yield _fail(lab, run, f"its model's pretraining failed: {failed[run.model]}")
+            yield from _without_base(lab, run, f"its model's pretraining failed: {failed[run.model]}")
         elif run.id in work.errors:
             yield _fail(lab, run, work.errors[run.id])
         else:
@@ -81,9 +79,21 @@ def train(lab: Lab, datasets: Mapping[str, Result], on_metrics: OnMetrics | None
             grid.append(run)
     starts = [checkpoint_at(bases[run.model], run.id, step=0) for run in grid]
     # For `status` and `report`, which cannot tell where a base model lies and what its fingerprint is.
-    lab.store.write_json(BASES, {start.run: {"fingerprint": start.fingerprint, "path": start.path} for start in starts})
+    known = {start.run: {"fingerprint": start.fingerprint, "path": start.path} for start in starts}
+    lab.store.write_json(BASES, {**(lab.store.read_json(BASES) or {}), **known})
     yield from starts
     yield from _train(work, grid, bases)
+
+
+def _without_base(lab: Lab, run: PlannedRun, why: str) -> Iterator[Checkpoint | Run]:
+    """What is left of a run whose model cannot be had now: what it has made where it is finished, else its failure."""
+    if lab.store.recall("train", run.id) is None:
+        yield _fail(lab, run, why)
+        return
+    start = stored_start(lab.store, run.id)
+    yield from [start] if start is not None else []
+    yield from stored_checkpoints(lab.store, run.id)
+    yield as_row(run, status="finished")
 
 
 def _prepare(lab: Lab, runs: Sequence[PlannedRun], datasets: Mapping[str, Result], on_metrics: OnMetrics | None) -> _Work:
@@ -105,24 +115,6 @@ def _prepare(lab: Lab, runs: Sequence[PlannedRun], datasets: Mapping[str, Result
     said = {run: {key: counts.record[key] for key in known} for run, counts in work.counts.items()}
     lab.store.write_json(LENGTHS, {run: {**counts, "steps": work.steps.get(run, ())} for run, counts in said.items()})
     return work
-
-
-def steps_to_save(study: Study, run: PlannedRun, counts: Mapping[str, Any]) -> tuple[int, ...]:
-    """The steps at which a run is saved, without step 0, given how many rows it learns from.
-
-    Raises:
-        ValueError: there are fewer than a batch, or the checkpoints that are asked for do not fit into its steps.
-    """
-    num_rows, batch_size = int(counts["num_rows"]), run.training.batch_size
-    if num_rows < batch_size:
-        raise ValueError(
-            f"{num_rows} of the {counts['num_examples']} examples of data set {run.dataset!r} are left to learn from "
-            f"({counts['num_held_out']} are held out, {counts['num_dropped']} were dropped as longer than max_length "
-            f"{run.training.max_length}), fewer than one batch of {batch_size}; set a smaller batch_size, make more examples, hold out "
-            "fewer, or raise max_length where rows were dropped"
-        )
-    last = num_steps(run.training, num_rows)
-    return (last,) if run.stage == "pretrain" else study.checkpoints.at(last)
 
 
 def _pretrain(work: _Work, runs: Sequence[PlannedRun], bases: dict[str, str], failed: dict[str, str]) -> Iterator[Run]:

@@ -51,6 +51,11 @@ def is_reported(store: Store) -> bool:
     return tables.is_file() and (not made or max(made) <= tables.stat().st_mtime)
 
 
+def has_lost_steps(study: Study, store: Store) -> bool:
+    """Whether a checkpoint that a run has saved cannot be used any more, which the tables of a report need not know."""
+    return any(stored_steps(store, run.id).lost for run in planned(study))
+
+
 def beyond_reach(study: Study, store: Store) -> list[str]:
     """What the study asks of checkpoints whose weights were deleted after they were scored: it cannot be done without training again."""
     if not store.is_local:

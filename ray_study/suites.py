@@ -192,8 +192,12 @@ def _placed(raw: dict[str, Any], said: Said) -> dict[str, Any]:
         return raw
     resources = _mapping(raw, "resources")
     evaluate, generate = dict(_mapping(resources, "evaluate")), dict(_mapping(resources, "generate"))
+    generate.pop("by_model", None)
     if said.gpus is not None:
         evaluate["gpus_per_replica"] = said.gpus
+    if said.gpus == 0:
+        own = _mapping(evaluate, "by_model")
+        evaluate["by_model"] = {name: {key: each[key] for key in each if key != "gpus_per_replica"} for name, each in own.items()}
     if said.replicas is not None:
         evaluate["replicas"] = said.replicas
         if isinstance(fewest := evaluate.get("min_replicas"), int):

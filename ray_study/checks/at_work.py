@@ -11,6 +11,7 @@ from ray_study.checks import CHECKS, line, look, summary
 from ray_study.checks.finding import Finding, JudgeModel, Subject
 from ray_study.checks.subjects import is_loaded_here, judge_as_it_is, renderings
 from ray_study.evaluate import Exam
+from ray_study.grid import planned
 from ray_study.hub import look_up
 from ray_study.materials import Lab
 from ray_study.owed import matrix
@@ -103,11 +104,19 @@ def at_work(lab: Lab, suite: Sequence[Exam]) -> Subject:
 
 def _settled(lab: Lab) -> frozenset[str]:
     """The benchmarks of a study of which every cell is scored. What models without a study will be asked, the store cannot know."""
-    if "sweep" not in lab.study.model_fields_set:
+    if "sweep" not in lab.study.model_fields_set or _is_made_anew(lab):
         return frozenset()
     rows = matrix(lab.study, lab.store)
     asked = {name: [row.cells[name].state for row in rows if name in row.cells] for name in lab.study.evaluation.benchmarks}
     return frozenset(name for name, states in asked.items() if states and set(states) == {"scored"})
+
+
+def _is_made_anew(lab: Lab) -> bool:
+    """Whether a set of problems is newer than a run: then whatever was made of the older one will be made again."""
+    made = [Path(result.path) for result, _ in lab.loaded.values()]
+    runs = [Path(lab.store.path(f"train-{run.id}")) for run in planned(lab.study)]
+    times = [[(path / "record.json").stat().st_mtime for path in paths if (path / "record.json").is_file()] for paths in (made, runs)]
+    return all(times) and max(times[0]) > min(times[1])
 
 
 def _judge_model(lab: Lab, name: str, rewards: bool) -> JudgeModel:

@@ -75,6 +75,8 @@ class Looked:
 
     faults: Sequence[str] = ()
     """A sentence for each thing that cannot be had now."""
+    doubts: Sequence[str] = ()
+    """A sentence for each thing that is probably wrong: it is told, and stops nothing."""
     unseen: Sequence[str] = ()
     """What could not be looked at, and why."""
     seen: bool = True

@@ -23,9 +23,10 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What was found of one judge; nothing of either where all is well."""
+    """What was found of one judge; nothing of each where all is well."""
 
     fault: str = ""
+    doubt: str = ""
     unseen: str = ""
     reached: bool = True
 
@@ -36,6 +37,7 @@ def look_for_judges(subject: Subject, needing: Sequence[str]) -> Looked:
     found = {name: _look(subject, name, subject.study.judges[name]) for name in names}
     return Looked(
         faults=[f"judge {name}: {each.fault}" for name, each in found.items() if each.fault],
+        doubts=[f"judge {name}: {each.doubt}" for name, each in found.items() if each.doubt],
         unseen=[f"judge {name}: {each.unseen}" for name, each in found.items() if each.unseen],
         seen=any(each.reached for each in found.values()),
     )
@@ -81,9 +83,10 @@ def _elsewhere(name: str, endpoint: Endpoint) -> _Seen:
         return _Seen(unseen=f"whether {endpoint.public_url} takes the key and has the model {endpoint.model!r} ({listed.why})")
     if listed.has_it:
         return _Seen()
+    # Some servers take any name, and some do not list all that they have.
     return _Seen(
-        fault=f"{endpoint.public_url} does not have the model {endpoint.model!r}; {_nearest(endpoint.model, listed.names)}; "
-        f"mend judges.{name}.endpoint.model"
+        doubt=f"{endpoint.public_url} does not list the model {endpoint.model!r}; {_nearest(endpoint.model, listed.names)}; "
+        f"mend judges.{name}.endpoint.model where that is a mistake"
     )
 
 

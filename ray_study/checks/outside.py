@@ -62,7 +62,9 @@ def _there(subject: Subject, name: str, probes: Mapping[str, Outside]) -> Findin
         return not_applicable(f"all that needs a {name} is judged")
     looked = wanted.probe(subject, owed)
     if looked.faults:
-        return failed(looked.faults, stops=True)
+        return failed([*looked.faults, *looked.doubts], stops=True)
+    if looked.doubts:
+        return failed(looked.doubts, stops=False)
     left = f"not looked at: {named(looked.unseen)}" if looked.unseen else ""
     if left and not looked.seen:
         return unknown(left)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from ray_study import sweep_file
+from ray_study.assets import cache_directory
 from ray_study.benchmarks import ProtocolName
 from ray_study.commands.common import DONE, OWED, open_store, progress_for_people, storage_of
 from ray_study.config import Study
@@ -116,7 +117,9 @@ def _any_model(options: argparse.Namespace) -> _Subject:
     more = "".join(f" --{name} {value}" for name in ("protocol", "judges") if (value := getattr(options, name)))
     more += " --step-folders" if options.step_folders else ""
     said = f"ray-study evaluate --model {options.model} --suite {options.suite}{more}"
-    return _Subject(study=study, store=Store(storage_of(study.storage), study.name), first=f"score it first: {said}", show=said)
+    store = Store(storage_of(study.storage), study.name)
+    exam_only.check_models(store, models, cache_directory())
+    return _Subject(study=study, store=store, first=f"score it first: {said}", show=said)
 
 
 def _at_caps(options: argparse.Namespace, subject: _Subject, lab: Lab, benchmarks: list[str]) -> int:

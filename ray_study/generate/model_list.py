@@ -39,8 +39,8 @@ def look_for_model(endpoint: Endpoint, key: str | None, seconds: float) -> Liste
     """
     check_key(endpoint, key)
     status, body = _get(endpoint, key, "models", seconds)
-    if status in (401, 403):
-        raise ValueError(_not_accepted(endpoint, status))
+    if status == 401:
+        raise ValueError(_not_accepted(endpoint))
     names = _names(body) if status == 200 else ()
     if not names:
         return Listed(has_it=None, why="it has no list of models" if status in (200, 404) else f"it answered with status {status}")
@@ -51,11 +51,11 @@ def look_for_model(endpoint: Endpoint, key: str | None, seconds: float) -> Liste
     return Listed(has_it=status == 200, names=names)
 
 
-def _not_accepted(endpoint: Endpoint, status: int) -> str:
-    where = f"{endpoint.public_url} answered with status {status} when it was asked for its models"
+def _not_accepted(endpoint: Endpoint) -> str:
+    where = f"{endpoint.public_url} answered with status 401 when it was asked for its models"
     if endpoint.key_from is None:
         return f"{where}: name the environment variable that holds a key, as in `key_from: JUDGE_KEY`"
-    return f"{where}: the key in {endpoint.key_from} is not accepted; export one that is, and that may read the list of models"
+    return f"{where}: the key in {endpoint.key_from} is not accepted; export one that is"
 
 
 def _get(endpoint: Endpoint, key: str | None, path: str, seconds: float) -> tuple[int, bytes]:

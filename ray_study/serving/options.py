@@ -85,5 +85,9 @@ def flags(options: dict[str, Any]) -> list[str]:
 
 
 def _positions(settings: EngineSettings) -> int:
-    own = json.loads((Path(settings.directory) / "config.json").read_text())["max_position_embeddings"]
-    return min(int(own), settings.max_model_len or int(own))
+    """Most tokens of a prompt and its answer; a reward model's config may call its own otherwise, or not say."""
+    config = json.loads((Path(settings.directory) / "config.json").read_text())
+    own = next((int(config[key]) for key in ("max_position_embeddings", "n_positions") if isinstance(config.get(key), int)), None)
+    if own is None and settings.max_model_len is None:
+        raise ValueError(f"{settings.directory}/config.json does not say max_position_embeddings; set the model's max_model_len")
+    return min(each for each in (own, settings.max_model_len) if each is not None)

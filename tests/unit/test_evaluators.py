@@ -10,6 +10,7 @@ import studies
 from pydantic import ValidationError
 from studies import study
 
+from ray_study.config import Study
 from ray_study.evaluators import num_identities
 from ray_study.plan import plan
 from ray_study.resources import Resources, ServeResources
@@ -35,6 +36,18 @@ def test_judges_and_reward_models_that_an_exam_asks_stand_beside_the_students() 
     assert num_identities(study({**JUDGES, "sweep/model": ["tiny", "judge"]})) == 3, "a student that also judges is one model"
     unasked = {**JUDGES, "evaluation/benchmarks": {"sums": {"problems": "held_out", "group": "in_domain"}}}
     assert num_identities(study(unasked)) == 1
+
+
+def test_one_model_without_a_study_has_all_replicas_as_its_judges_have_after_it() -> None:
+    judged = study(JUDGES)
+
+    def scored(*names: str) -> int:
+        models = {**{name: judged.models[name] for name in ("judge", "reward")}, **{name: judged.models["tiny"] for name in names}}
+        kept = {"models": models, "judges": judged.judges, "evaluation": judged.evaluation}
+        return num_identities(Study.model_construct(_fields_set={"models", "judges", "evaluation"}, **kept))
+
+    assert scored("one") == 1
+    assert scored("one-step20", "one-step640") == 3
 
 
 SERVED: dict[str, Any] = {

@@ -213,6 +213,13 @@ def test_a_suite_runs_on_the_accelerators_and_replicas_that_are_said_and_asks_th
     assert (fewer.replicas, fewer.min_replicas) == (2, 2)
     with pytest.raises(ValueError, match=r"`resources.evaluate.gpus_per_replica`: found -1"):
         paper_suite(gpus=-1)
+    own = {"large": {"gpus_per_replica": 4, "max_num_seqs": 8}}
+    section = {"replicas": 4, "gpus_per_replica": 1, "by_model": own}
+    file = suite(tmp_path, resources={"num_gpus": 4, "generate": section, "evaluate": section})
+    of_one_size = read_suite(file, Said(gpus=1))[0].resources
+    assert (of_one_size.evaluate.of("large").gpus_per_replica, of_one_size.generate.by_model) == (4, {})
+    without = read_suite(file, Said(gpus=0))[0].resources.evaluate.of("large")
+    assert (without.gpus_per_replica, without.max_num_seqs) == (0, 8)
 
 
 def test_judges_of_a_file_keep_the_judged_benchmarks_with_the_models_that_judge(caplog: pytest.LogCaptureFixture) -> None:

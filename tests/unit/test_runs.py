@@ -121,6 +121,12 @@ def test_a_damaged_manifest_costs_one_checkpoint_of_a_finished_run_and_following
     said = findings(lab, found := Found(), make_exams(lab), datasets, "")
     assert [line for line in said.owed if line.startswith(f"step 2 of {run.name!r} cannot be scored: {manifest} is damaged")]
     assert found.checkpoints == []
+    ended_record = Path(lab.store.path(f"train-{run.id}/record.json"))
+    kept = ended_record.read_bytes()
+    ended_record.unlink()
+    said = findings(lab, Found(runs=[stored_run(lab, run)]), make_exams(lab), datasets, "")
+    assert said.owed[0] == f"run {run.name!r} is not trained", "one that has not ended owes its later steps too"
+    ended_record.write_bytes(kept)
     (sentence,) = stored_steps(lab.store, run.id).lost.values()
     # What it says is done, and nothing else.
     shutil.rmtree(re.search(r"delete (\S+) and run the study that made it again", sentence)[1])  # type: ignore[index]
@@ -145,6 +151,28 @@ def test_a_pretrained_model_whose_checkpoint_is_damaged_fails_its_runs_and_is_no
     ends = {event.id: event for event in events_of(lab, datasets) if isinstance(event, Run)}
     assert ends[run.id].status == "failed"
     assert f"its model's pretraining failed: {manifest} is damaged" in ends[run.id].error
+
+
+def test_a_finished_run_keeps_what_it_has_made_when_its_models_pretraining_is_damaged(tmp_path: Path) -> None:
+    settings = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "max_length": 256, "precision": "fp32"}
+    lab = make_lab(tmp_path, {**SMALL, "models/tiny/pretrain": {"dataset": "nocot", "training": settings}, "sweep/dataset": "cot"})
+    datasets = make_datasets(lab)
+    pretraining, run = planned(lab.study)
+    work = runs._prepare(lab, [pretraining, run], datasets, None)
+    base = base_directory(lab, "tiny")
+    for each in (pretraining, run):
+        job = runs._owed(work, each, base)
+        assert job is not None
+        train_here(job)
+        runs._finish(work, each, runs._sources(each, datasets, base))
+        base = lab.store.path(f"train-{pretraining.id}/step-000002")
+    before = set(events_of(lab, datasets))
+    known = lab.store.read_json(runs.BASES)
+    Path(base, MANIFEST).write_text("[]")
+    after = events_of(lab, datasets)
+    assert {event for event in after if isinstance(event, Run) and event.id == run.id} <= before
+    assert [event.step for event in after if isinstance(event, Checkpoint) and event.step] == [2, 8]
+    assert lab.store.read_json(runs.BASES) == known
 
 
 def test_a_run_whose_whole_directory_is_deleted_is_trained_again(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ray_study.manifests import Canary, Manifest, delete_weights, hash_file, has
 from ray_study.materials import Lab
 from ray_study.owed import MatrixRow, answers_mark, checkpoint_steps, matrix, note_failure, note_sitting, note_sitting_over
 from ray_study.rows import Attempt, Checkpoint, Problem
-from ray_study.status import status
+from ray_study.status import has_lost_steps, status
 from ray_study.store import Result, Store, fingerprint, outside
 from ray_study.verify import VERSION
 
@@ -192,7 +192,9 @@ def test_a_checkpoint_of_a_finished_run_that_is_gone_is_owed_and_the_others_stay
     everything(store, made)
     run = planned(made)[0]
     directory = Path(store.path(f"train-{run.id}/step-000008"))
+    assert not has_lost_steps(made, store)
     shutil.rmtree(directory)
+    assert has_lost_steps(made, store)
     text, complete = status(made, store)
     assert not complete
     assert cells(made, store) == {0: "scored", 2: "scored", 8: "failed"}

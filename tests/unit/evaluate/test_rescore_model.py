@@ -129,6 +129,17 @@ def test_arguments_that_do_not_go_together_are_bad_input(capsys: pytest.CaptureF
     assert expected in capsys.readouterr().err
 
 
+def test_another_model_of_the_same_name_is_not_taken_for_the_one_that_was_asked(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    asked.evaluate()
+    shutil.copytree(asked.root, asked.tmp_path / "elsewhere" / "model")
+    other = replace(asked, root=asked.tmp_path / "elsewhere" / "model")
+    assert other.rescore() == 2
+    said = capsys.readouterr().err
+    assert f"holds the answers of another model called 'model-step20', of {asked.root}/step20; evaluate this one again first" in said
+    other.evaluate()
+    assert other.rescore() == 0
+
+
 def test_a_model_that_was_never_asked_says_what_to_do_first(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     assert asked.rescore() == 2
     said = f"score it first: ray-study evaluate --model {asked.root} --suite {asked.suite} --step-folders"
