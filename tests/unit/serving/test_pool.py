@@ -157,10 +157,11 @@ def test_two_replicas_answer_two_checkpoints_at_once_and_one_checkpoint_fills_bo
     alone = {path: texts(pool.ask(str(path), requests(), GREEDY)) for path in (base, stranger)}
     resources = ServeResources(replicas=2, cpus_per_replica=1, max_num_seqs=8, kv_cache_megabytes=16)
     with Pool(str(base), resources, max_model_len=None, application="two", shard_size=4) as two:
-        long = two.submit(str(base), requests(8, max_tokens=230), GREEDY)
+        # Many times as long as a swap takes, also where the machine is busy.
+        long = two.submit(str(base), requests(64, max_tokens=230), GREEDY)
         while not two._admission._asked:
             time.sleep(0.001)
-        time.sleep(0.3)
+        time.sleep(1.0)
         other = two.ask(str(stranger), requests(), GREEDY)
         assert not long.done(), "the next checkpoint waited for a replica that another holds"
         assert texts(other) == alone[stranger]
