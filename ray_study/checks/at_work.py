@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,18 +41,7 @@ def judges_are_there(lab: Lab, suite: Sequence[Exam]) -> None:
     Raises:
         ValueError: a judge cannot be had; the sentence names it.
     """
-    exams = {exam.name: exam.items for exam in suite}
-    subject = Subject(
-        study=lab.study,
-        store=lab.store,
-        exams=exams,
-        sets={},
-        renderings={},
-        missing={},
-        progress=lab.progress,
-        judge_model=partial(_judge_model, lab),
-        settled=_settled(lab),
-    )
+    subject = _subject(lab, suite)
     _told(lab, look(subject, {"judge_reachable": CHECKS["judge_reachable"]}))
 
 
@@ -88,14 +78,18 @@ def at_work(lab: Lab, suite: Sequence[Exam]) -> Subject:
             missing[f"problems {dataset.problems!r}"] = str(error)
     sets = {name: rows for name, (_, rows) in lab.loaded.items()}
     asked = renderings(lab.study, lambda name: Path(materials.base_directory(lab, name)), missing)
-    exams = {exam.name: exam.items for exam in suite}
+    return replace(_subject(lab, suite), sets=sets, renderings=asked, missing=missing)
+
+
+def _subject(lab: Lab, suite: Sequence[Exam]) -> Subject:
+    """A study at work of which nothing is prepared yet but its exams."""
     return Subject(
         study=lab.study,
         store=lab.store,
-        exams=exams,
-        sets=sets,
-        renderings=asked,
-        missing=missing,
+        exams={exam.name: exam.items for exam in suite},
+        sets={},
+        renderings={},
+        missing={},
         progress=lab.progress,
         judge_model=partial(_judge_model, lab),
         settled=_settled(lab),

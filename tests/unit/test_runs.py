@@ -136,9 +136,14 @@ def test_a_damaged_manifest_costs_one_checkpoint_of_a_finished_run_and_following
     assert not stored_steps(lab.store, run.id).lost
 
 
-def test_a_pretrained_model_whose_checkpoint_is_damaged_fails_its_runs_and_is_not_taken_untrained(tmp_path: Path) -> None:
+def pretraining_lab(directory: Path) -> Lab:
+    """A study of one run, whose model is pretrained first."""
     settings = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "max_length": 256, "precision": "fp32"}
-    lab = make_lab(tmp_path, {**SMALL, "models/tiny/pretrain": {"dataset": "nocot", "training": settings}, "sweep/dataset": "cot"})
+    return make_lab(directory, {**SMALL, "models/tiny/pretrain": {"dataset": "nocot", "training": settings}, "sweep/dataset": "cot"})
+
+
+def test_a_pretrained_model_whose_checkpoint_is_damaged_fails_its_runs_and_is_not_taken_untrained(tmp_path: Path) -> None:
+    lab = pretraining_lab(tmp_path)
     datasets = make_datasets(lab)
     pretraining, run = planned(lab.study)
     work = runs._prepare(lab, [pretraining, run], datasets, None)
@@ -154,8 +159,7 @@ def test_a_pretrained_model_whose_checkpoint_is_damaged_fails_its_runs_and_is_no
 
 
 def test_a_finished_run_keeps_what_it_has_made_when_its_models_pretraining_is_damaged(tmp_path: Path) -> None:
-    settings = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "max_length": 256, "precision": "fp32"}
-    lab = make_lab(tmp_path, {**SMALL, "models/tiny/pretrain": {"dataset": "nocot", "training": settings}, "sweep/dataset": "cot"})
+    lab = pretraining_lab(tmp_path)
     datasets = make_datasets(lab)
     pretraining, run = planned(lab.study)
     work = runs._prepare(lab, [pretraining, run], datasets, None)
